@@ -1,0 +1,1 @@
+"""Making images. Knows nothing of the web, of jobs or of where pictures are kept."""

@@ -1,0 +1,183 @@
+"""The OpenAPI 3.1 document, made from the same models that validate and the table of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from backend.api import examples
+from backend.api.problems import MEDIA_TYPE as PROBLEM
+from backend.api.schemas import (
+    BodyModels,
+    GenerationAnswer,
+    GenerationBody,
+    ModelsAnswer,
+    ProblemAnswer,
+    SamplersAnswer,
+)
+from backend.api.translate import BASE_PATH
+from backend.bounds import Bounds
+from backend.storage.renditions import FORMATS, MAX_WIDTH, MIN_WIDTH
+
+JSON = "application/json"
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
+GENERATION_PROBLEMS = (400, 409, 413, 415, 422, 429, 502, 503, 504, 507)
+REASONS = {
+    400: "The body cannot be read",
+    404: "No such image",
+    409: "Canceled while it ran",
+    413: "Too many bytes or pixels",
+    415: "A type of body that is not read",
+    422: "A value is wrong; `errors` names the field",
+    429: "Over a limit; Retry-After says when to come back",
+    502: "The engine failed, or made something else than was asked",
+    503: "Nothing can serve, or the queue is full; Retry-After says when to come back",
+    504: "Not done in time",
+    507: "The image could not be stored, and only a URL was asked for",
+}
+
+
+def document(bounds: Bounds, version: str) -> dict[str, Any]:
+    """The whole document, with `bounds` as the schemas' limits."""
+    bodies = BodyModels(bounds).all()
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sluice",
+            "version": version,
+            "summary": "Images from text and pictures, over a pool of Stable Diffusion engines",
+        },
+        "servers": [{"url": BASE_PATH}],
+        "paths": {
+            **{f"/{body.kind}": {"post": _generation(body)} for body in bodies},
+            "/image/{image_id}": _image(),
+            "/models": {"get": _get("models", "Checkpoints that can be asked for", ModelsAnswer)},
+            "/samplers": {"get": _get("samplers", "Samplers and schedulers", SamplersAnswer)},
+            "/health": {"get": _health("health", "State of each engine, Redis and storage")},
+            "/health/live": {"get": _health("live", "200 while the process answers")},
+            "/health/ready": {
+                "get": _health("ready", "503 when nothing can generate", ready=True)
+            },
+        },
+        "components": {"schemas": _schemas(bodies)},
+    }
+
+
+def _schemas(bodies: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    answers = (GenerationAnswer, ModelsAnswer, SamplersAnswer, ProblemAnswer)
+    _, definitions = models_json_schema(
+        [(body, "validation") for body in bodies] + [(answer, "serialization") for answer in answers],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas: dict[str, Any] = definitions["$defs"]
+    return schemas
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _generation(body: type[GenerationBody]) -> dict[str, Any]:
+    example = examples.BODIES[body.kind]
+    content: dict[str, Any] = {JSON: {"schema": _ref(body), "example": example}}
+    if "image" in body.model_fields:
+        content["multipart/form-data"] = {"schema": _ref(body)}
+    pictures = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES}
+    return {
+        "operationId": body.kind,
+        "summary": (body.__doc__ or "").strip(),
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": {
+                "description": "The picture; with Accept naming its type, its bytes alone",
+                "headers": _rate_limit_headers(),
+                "content": {JSON: {"schema": _ref(GenerationAnswer)}, **pictures},
+            },
+            **_problems(GENERATION_PROBLEMS),
+        },
+    }
+
+
+def _get(name: str, summary: str, answer: type[BaseModel]) -> dict[str, Any]:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {
+            "200": {"description": summary, "content": {JSON: {"schema": _ref(answer)}}},
+            **_problems((429,)),
+        },
+    }
+
+
+def _health(name: str, summary: str, *, ready: bool = False) -> dict[str, Any]:
+    content = {JSON: {"schema": {"type": "object"}}}
+    responses = {"200": {"description": summary, "content": content}}
+    if ready:
+        responses["503"] = {"description": "Nothing can generate", "content": content}
+    return {"operationId": name, "summary": summary, "responses": responses}
+
+
+def _image() -> dict[str, Any]:
+    image_id = {
+        "name": "image_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid"},
+    }
+    pictures = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES}
+    return {
+        "parameters": [image_id],
+        "get": {
+            "operationId": "image",
+            "summary": "The bytes as the engine made them, or a rendition",
+            "parameters": _rendition_parameters(),
+            "responses": {
+                "200": {"description": "The picture", "content": pictures},
+                "206": {"description": "The range asked for", "content": pictures},
+                "304": {"description": "Not changed: an image never does"},
+                "416": {"description": "No such range"},
+                **_problems((404, 422, 429)),
+            },
+        },
+        "delete": {
+            "operationId": "delete_image",
+            "summary": "Delete the image and its renditions",
+            "responses": {"204": {"description": "Gone"}, **_problems((404, 429))},
+        },
+    }
+
+
+def _rendition_parameters() -> list[dict[str, Any]]:
+    width = {"type": "integer", "minimum": MIN_WIDTH, "maximum": MAX_WIDTH}
+    return [
+        {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS)}},
+        {
+            "name": "width",
+            "in": "query",
+            "description": "Pixels; never enlarged",
+            "schema": width,
+        },
+    ]
+
+
+def _problems(statuses: Iterable[int]) -> dict[str, Any]:
+    content = {PROBLEM: {"schema": _ref(ProblemAnswer)}}
+    return {
+        str(status): {"description": REASONS[status], "content": content} for status in statuses
+    }
+
+
+def _rate_limit_headers() -> dict[str, Any]:
+    text = {"schema": {"type": "string"}}
+    return {
+        name: {"description": description, **text}
+        for name, description in (
+            ("RateLimit-Policy", 'Each limit: `"generation";q=10;w=60`'),
+            ("RateLimit", 'Where the caller stands: `"generation";r=7;t=41`'),
+            ("Server-Timing", "Milliseconds in the queue, the engine and the gateway"),
+            ("X-Request-ID", "Names this request in logs and errors"),
+        )
+    }

@@ -1,0 +1,65 @@
+"""Errors as application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import orjson
+from flask import Flask, Response
+from flask_limiter import RateLimitExceeded
+from werkzeug.exceptions import HTTPException
+
+from backend.errors import INTERNAL, Problem, problem_of
+from backend.rate_limits import RateLimits
+from backend.telemetry import request_id
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+DEFAULT_RETRY_AFTER_S = 5
+
+
+def init_app(app: Flask, limits: RateLimits) -> None:
+    """Render whatever a view of `app` raises."""
+
+    def over_limit(error: RateLimitExceeded) -> Response:
+        return render(limits.problem_of(error))
+
+    app.register_error_handler(RateLimitExceeded, over_limit)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _error)
+
+
+def render(problem: Problem) -> Response:
+    """`problem` as an answer, with Retry-After on 429 and 503 alone."""
+    body: dict[str, object] = {
+        "type": f"urn:sluice:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "error": problem.detail,
+        "code": problem.code,
+        "request_id": request_id(),
+    }
+    if problem.errors:
+        body["errors"] = list(problem.errors)
+    response = Response(orjson.dumps(body), status=problem.status, mimetype=MEDIA_TYPE)
+    if problem.status in (429, 503):
+        wait_s = problem.retry_after_s or DEFAULT_RETRY_AFTER_S
+        response.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    response = render(problem_of(error))
+    if error.code == 405 and error.valid_methods:  # type: ignore[attr-defined]
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # type: ignore[attr-defined]
+    return response
+
+
+def _error(error: Exception) -> Response:
+    problem = problem_of(error)
+    if problem is INTERNAL:
+        log.exception("unexpected error")
+    return render(problem)

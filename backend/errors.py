@@ -1,0 +1,126 @@
+"""One table: what went wrong -> the status it answers with. The code is the class's own name.
+
+Front doors render a `Problem` in their own shape; none decides a status itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from werkzeug.exceptions import HTTPException
+
+from ai import errors as ai_errors
+from backend.storage.base import StorageError, StorageFull
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field, by its name on the wire."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a caller is told: `detail` in words, `code` for programs, `errors` by field."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    retry_after_s: float | None = None
+
+
+class InvalidBody(Exception):
+    """The body could be read but its values are wrong; `errors` names each."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
+        self.errors = tuple(errors)
+
+
+class UnreadableBody(Exception):
+    """The body is not what its Content-Type says."""
+
+
+class UnsupportedBody(Exception):
+    """A Content-Type or Content-Encoding that this route does not read."""
+
+
+class BodyTooLarge(Exception):
+    """More bytes than this route reads."""
+
+
+class ImageNotFound(Exception):
+    """No image is kept under that id."""
+
+
+STATUS: dict[type[Exception], tuple[int, str]] = {
+    ai_errors.ImageTooLarge: (413, "Picture too large"),
+    ai_errors.InvalidRequest: (422, "Invalid request"),
+    ai_errors.QueueFull: (503, "Queue full"),
+    ai_errors.DeadlineExceeded: (504, "Deadline exceeded"),
+    ai_errors.GenerationCanceled: (409, "Generation canceled"),
+    ai_errors.EngineTimeout: (504, "Engine timeout"),
+    ai_errors.EngineUnavailable: (503, "No engine available"),
+    ai_errors.EngineError: (502, "Engine failed"),
+    StorageFull: (507, "Storage full"),
+    StorageError: (503, "Storage unavailable"),
+    InvalidBody: (422, "Invalid request"),
+    UnreadableBody: (400, "Unreadable request"),
+    UnsupportedBody: (415, "Unsupported media type"),
+    BodyTooLarge: (413, "Request too large"),
+    ImageNotFound: (404, "Image not found"),
+}
+"""Nearest class first: an exception takes the row of the first of its bases found here."""
+
+INTERNAL = Problem(
+    500,
+    "internal_error",
+    "Internal error",
+    "Something went wrong on our side; it has been logged under this request id.",
+)
+
+
+def problem_of(error: Exception) -> Problem:
+    """What to tell the caller of `error`; INTERNAL for what the table does not hold."""
+    if isinstance(error, HTTPException):
+        return _http_problem(error)
+    for base in type(error).__mro__:
+        if base in STATUS:
+            status, title = STATUS[base]
+            return Problem(
+                status,
+                snake_case(type(error).__name__),
+                title,
+                str(error),
+                _field_errors(error),
+                getattr(error, "retry_after_s", None),
+            )
+    return INTERNAL
+
+
+def snake_case(name: str) -> str:
+    """`QueueFull` -> `queue_full`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _field_errors(error: Exception) -> tuple[FieldError, ...]:
+    if isinstance(error, ai_errors.InvalidRequest):
+        return (FieldError(error.field, error.message),)
+    return error.errors if isinstance(error, InvalidBody) else ()
+
+
+def _http_problem(error: HTTPException) -> Problem:
+    status = HTTPStatus(error.code or 500)
+    return Problem(
+        status,
+        status.phrase.lower().replace(" ", "_").replace("-", "_"),
+        status.phrase.capitalize(),
+        error.description or status.description or status.phrase,
+    )

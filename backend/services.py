@@ -1,0 +1,127 @@
+"""The composition root: the only place that builds concrete objects."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from ai.demo_model import CHECKPOINT_DIR, CHECKPOINT_NAME
+from ai.engines.a1111 import A1111Engine
+from ai.engines.base import Engine, Tier
+from ai.engines.openvino import OpenVinoEngine
+from ai.errors import EngineError
+from ai.pool import EnginePool, PoolPolicy
+from backend.generate import ImageGenerator
+from backend.metrics import Metrics
+from backend.pool_metrics import PoolMetrics
+from backend.rate_limits import RateLimits
+from backend.settings import LOCAL_WEBUI_URL, Settings
+from backend.storage.base import ImageStore
+from backend.storage.local import LocalImageStore
+from backend.storage.renditions import Renditions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the front doors are handed."""
+
+    settings: Settings
+    pool: EnginePool
+    store: ImageStore
+    renditions: Renditions
+    generator: ImageGenerator
+    rate_limits: RateLimits
+    metrics: Metrics
+
+    def close(self) -> None:
+        """Stop the threads and give back what is held."""
+        self.pool.close()
+        self.store.close()
+
+
+def build_services(settings: Settings) -> Services:
+    """The services that `settings` describe, started."""
+    metrics = Metrics()
+    pool_metrics = PoolMetrics(metrics)
+    pool = EnginePool(build_engines(settings), pool_policy(settings), events=pool_metrics)
+    pool_metrics.watch(pool)
+    store = LocalImageStore(
+        settings.data_dir, max_bytes=settings.image_cache_bytes, ttl_s=settings.image_ttl
+    )
+    services = Services(
+        settings=settings,
+        pool=pool,
+        store=store,
+        renditions=Renditions(store),
+        generator=ImageGenerator(pool, store, settings.request_deadline_s),
+        rate_limits=RateLimits(settings),
+        metrics=metrics,
+    )
+    pool.start()
+    return services
+
+
+def build_engines(settings: Settings) -> list[Engine]:
+    """The GPU tier's WebUIs, then the CPU tier's, then the embedded engine where it has a part."""
+    gpu: list[Engine] = [*_gpu_webuis(settings)] if settings.use_gpu else []
+    cpu: list[Engine] = [*_webuis(settings.sd_webui_cpu_url, "cpu", settings)]
+    if settings.cpu_fallback != "false" or not (gpu or cpu):
+        cpu.append(_embedded(settings))
+    return gpu + cpu
+
+
+def pool_policy(settings: Settings) -> PoolPolicy:
+    return PoolPolicy(
+        max_queue=settings.max_queue,
+        max_queue_per_caller=settings.max_queue_per_caller,
+        queue_timeout_s=settings.queue_timeout_s,
+        engine_timeout_s=settings.webui_read_timeout_s,
+        max_retries=settings.max_retries,
+        cpu_fallback={"true": "on", "false": "off", "overflow": "overflow"}[settings.cpu_fallback],
+    )
+
+
+def _gpu_webuis(settings: Settings) -> list[A1111Engine]:
+    if settings.sd_webui_url is not None:
+        return _webuis(settings.sd_webui_url, "gpu", settings)
+    local = _webui(LOCAL_WEBUI_URL, "webui", "gpu", settings)
+    try:
+        local.describe()
+    except EngineError:
+        local.close()
+        return []
+    return [local]
+
+
+def _webuis(urls: tuple[str, ...], tier: Tier, settings: Settings) -> list[A1111Engine]:
+    stem = "webui" if tier == "gpu" else "webui-cpu"
+    names = [stem] if len(urls) == 1 else [f"{stem}-{n}" for n in range(1, len(urls) + 1)]
+    return [_webui(url, name, tier, settings) for url, name in zip(urls, names, strict=True)]
+
+
+def _webui(url: str, name: str, tier: Tier, settings: Settings) -> A1111Engine:
+    return A1111Engine(
+        url,
+        name=name,
+        tier=tier,
+        device="cuda" if tier == "gpu" else "cpu",
+        concurrency=settings.sd_webui_concurrency if tier == "gpu" else 1,
+        connect_timeout_s=settings.webui_connect_timeout_s,
+        read_timeout_s=settings.webui_read_timeout_s,
+    )
+
+
+def _embedded(settings: Settings) -> OpenVinoEngine:
+    folder = settings.sd_cpu_model or CHECKPOINT_DIR
+    name = CHECKPOINT_NAME if settings.sd_cpu_model is None else Path(folder).name
+    return OpenVinoEngine(
+        folder,
+        checkpoint_name=name,
+        threads=settings.embedded_threads,
+        precision=settings.embedded_precision,
+        cache_dir=settings.data_dir / "openvino",
+        lora_dir=settings.sd_cpu_lora_dir,
+    )

@@ -1,0 +1,157 @@
+"""The only reader of the environment. Names are those people know from the WebUI's world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ai.generation import SIZE_STEP
+
+MEBIBYTE = 2**20
+LOCAL_WEBUI_URL = "http://localhost:7860"
+"""Where a WebUI listens unless told otherwise; tried when SD_WEBUI_URL is not set."""
+
+Urls = Annotated[tuple[str, ...], NoDecode]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable of its name in capitals; a .env file is read.
+
+    Raises pydantic.ValidationError naming each wrong variable.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(5002, ge=0, le=65535, description="Port to listen on")
+    threads: int = Field(
+        160, ge=4, le=2000, description="Requests served at once, waiting ones included"
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="How many proxies in front set X-Forwarded-For and -Proto"
+    )
+    data_dir: Path = Field(Path("data"), description="Where images and caches are kept")
+
+    sd_webui_url: Urls | None = Field(
+        None,
+        description="WebUIs with a GPU, comma-separated, `http://user:pass@host:7860` for "
+        "--api-auth; unset: localhost:7860 if it answers; `none`: do not look for one",
+    )
+    sd_webui_cpu_url: Urls = Field((), description="WebUIs without a GPU, used as the CPU tier")
+    sd_webui_concurrency: int = Field(
+        1, ge=1, le=1000, description="Requests in flight per WebUI; more only for a balancer"
+    )
+    sd_model: str | None = Field(
+        None, max_length=500, description="Checkpoint when a request names none; unset: the loaded"
+    )
+    use_gpu: bool = Field(True, description="false: the CPU tier alone")
+    cpu_fallback: Literal["true", "false", "overflow"] = Field(
+        "true",
+        description="CPU engines stand in when no GPU can serve; `overflow`: also when the wait "
+        "would be longer than the CPU's own time",
+    )
+    webui_connect_timeout_s: Seconds = Field(3.0, description="To reach a WebUI")
+    webui_read_timeout_s: Seconds = Field(600.0, description="For one generation by an engine")
+    sd_cpu_model: Path | None = Field(
+        None, description="OpenVINO diffusion folder for the embedded engine; unset: the demo"
+    )
+    sd_cpu_lora_dir: Path | None = Field(
+        None, description="Folder of .safetensors that `<lora:name:weight>` may name there"
+    )
+    embedded_threads: int = Field(
+        0, ge=0, le=512, description="Cores the embedded engine uses; 0: all of them"
+    )
+    embedded_precision: Literal["auto", "f32"] = Field(
+        "auto", description="f32: the same pixels on every CPU; auto: bf16 where that is faster"
+    )
+
+    max_queue: int = Field(100, ge=0, le=100_000, description="Requests that may wait in all")
+    max_queue_per_caller: int = Field(50, ge=0, le=100_000, description="Likewise for one caller")
+    queue_timeout_s: Seconds = Field(300.0, description="Time to start, then 504")
+    request_deadline_s: Seconds = Field(900.0, description="Time to finish, then 504")
+    max_retries: int = Field(2, ge=0, le=10, description="Other engines tried after a failure")
+
+    redis_url: SecretStr | None = Field(
+        None, description="Keeps the limits, exact across processes; unset: this process's memory"
+    )
+    ratelimit_enabled: bool = Field(True, description="false: no limits at all")
+    ratelimit_global: str = Field(
+        "50/minute;500/hour", description="Each caller, all routes but images, health, metrics"
+    )
+    ratelimit_generation: str = Field("10/minute", description="Each caller, the three POSTs")
+    ratelimit_images: str = Field("600/minute", description="Each caller, GET of images")
+
+    image_cache_bytes: int = Field(
+        2048 * MEBIBYTE, ge=MEBIBYTE, description="Disk for images; least recently used go first"
+    )
+    image_ttl: Seconds = Field(7 * 86400.0, description="Seconds an image is kept at most")
+    max_image_bytes: int = Field(
+        16 * MEBIBYTE, ge=1024, le=256 * MEBIBYTE, description="Size of one uploaded picture"
+    )
+    max_input_pixels: int = Field(
+        2**25, ge=4096, le=2**28, description="Pixels of one uploaded picture"
+    )
+
+    max_pixels: int = Field(2**22, ge=4096, le=2**26, description="width x height of a result")
+    min_size: int = Field(64, ge=8, le=2048, description="Smallest width and height")
+    max_size: int = Field(2048, ge=64, le=16384, description="Largest width and height")
+    max_steps: int = Field(150, ge=1, le=10_000, description="Most denoising steps")
+    max_cfg_scale: float = Field(30.0, ge=1, le=1000, description="Largest cfg_scale")
+    max_batch_size: int = Field(4, ge=1, le=64, description="Most images in one request")
+    max_prompt_chars: int = Field(
+        4000, ge=1, le=100_000, description="Longest prompt and negative prompt"
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log from")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: readable on a terminal, JSON elsewhere"
+    )
+
+    @field_validator("sd_webui_url", "sd_webui_cpu_url", mode="before")
+    @classmethod
+    def _split_urls(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.strip().lower() == "none":
+            return ()
+        return tuple(url.strip().rstrip("/") for url in value.split(",") if url.strip())
+
+    @field_validator("sd_webui_url", "sd_webui_cpu_url")
+    @classmethod
+    def _http_only(cls, urls: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for url in urls or ():
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("each must be http://host:port or https://host:port")
+        return urls
+
+    @field_validator("cpu_fallback", mode="before")
+    @classmethod
+    def _truth_in_words(cls, value: object) -> object:
+        words = {"1": "true", "yes": "true", "on": "true", "0": "false", "no": "false", "off": "false"}
+        text = str(value).strip().lower()
+        return words.get(text, text)
+
+    @field_validator("ratelimit_global", "ratelimit_generation", "ratelimit_images")
+    @classmethod
+    def _readable_limits(cls, value: str) -> str:
+        from limits import parse_many
+
+        parse_many(value)
+        return value
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Settings:
+        for name in ("min_size", "max_size"):
+            if getattr(self, name) % SIZE_STEP:
+                raise ValueError(f"{name.upper()} must be a multiple of {SIZE_STEP}")
+        if self.min_size > self.max_size or self.min_size**2 > self.max_pixels:
+            raise ValueError("MIN_SIZE must fit within MAX_SIZE and MAX_PIXELS")
+        return self

@@ -1,0 +1,132 @@
+"""Request ids, one log line for each request, and how long its parts took."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import uuid
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Response, g, request
+
+from backend.callers import caller_of
+from backend.metrics import Metrics
+from backend.settings import Settings
+
+log = structlog.get_logger("sluice.request")
+
+REQUEST_ID_HEADER = "X-Request-ID"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+QUIET = frozenset({"health", "metrics"})
+"""Blueprints whose requests are logged at debug: machines ask them every few seconds."""
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send every log record of this process to standard error, as JSON lines or readable.
+
+    The standard library's records (ours in `ai`, gunicorn's) take the same road.
+    """
+    as_json = settings.log_format == "json" or (
+        settings.log_format == "auto" and not sys.stderr.isatty()
+    )
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_json_renderers() if as_json else [structlog.dev.ConsoleRenderer()]),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.upper())
+    for noisy in ("urllib3", "PIL", "flask-limiter"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def init_app(app: Flask, metrics: Metrics) -> None:
+    """Give each request of `app` an id and an end: a log line, metrics, Server-Timing."""
+    app.before_request(_begin)
+    app.after_request(lambda response: _end(response, metrics))
+
+
+def request_id() -> str:
+    """The id of the request being served: the caller's own when it is a sane one."""
+    return str(g.get("request_id", "-"))
+
+
+def add_timing(name: str, seconds: float) -> None:
+    """Tell the caller, in Server-Timing, how long a part of his request took."""
+    g.timings[name] = g.timings.get(name, 0.0) + seconds
+
+
+def elapsed_s() -> float:
+    """Seconds since the request being served arrived."""
+    return time.perf_counter() - float(g.started)
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    g.timings = {}
+    asked = request.headers.get(REQUEST_ID_HEADER, "")
+    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _end(response: Response, metrics: Metrics) -> Response:
+    if "started" not in g:
+        return response
+    duration = elapsed_s()
+    g.timings["gateway"] = max(0.0, duration - sum(g.timings.values()))
+    response.headers[REQUEST_ID_HEADER] = g.request_id
+    response.headers["Server-Timing"] = ", ".join(
+        f"{name};dur={seconds * 1000:.1f}" for name, seconds in g.timings.items()
+    )
+    route = request.url_rule.rule if request.url_rule else "none"
+    metrics.request_served(route, request.method, response.status_code, duration)
+    _log_line(route, response.status_code, duration)
+    return response
+
+
+def _log_line(route: str, status: int, duration: float) -> None:
+    level = logging.DEBUG if request.blueprint in QUIET and status < 500 else logging.INFO
+    timings = {f"{name}_ms": round(seconds * 1000, 1) for name, seconds in g.timings.items()}
+    log.log(
+        level,
+        "request",
+        method=request.method,
+        route=route,
+        status=status,
+        duration_ms=round(duration * 1000, 1),
+        caller=caller_of(request),
+        **timings,
+        **g.get("log_fields", {}),
+    )
+
+
+def _json_renderers() -> list[Any]:
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(
+            serializer=lambda event, **_: orjson.dumps(event, default=str).decode()
+        ),
+    ]

@@ -1,0 +1,152 @@
+"""Real servers for tests: Sluice under gunicorn, redis-server. Each on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+API = "/api/v1/ai/generation"
+START_TIMEOUT_S = 60.0
+POLL_S = 0.02
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(happened: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+    """Poll until `happened`; fail the test saying that `what` never did."""
+    deadline = time.monotonic() + timeout_s
+    while not happened():
+        if time.monotonic() > deadline:
+            pytest.fail(f"never happened: {what}")
+        time.sleep(POLL_S)
+
+
+class Sluice:
+    """A running gateway: its address, its log, its process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, data_dir: Path, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.data_dir = data_dir
+        self._log = log
+        self.http = requests.Session()
+        self.http.trust_env = False
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def get(self, path: str, **options: object) -> requests.Response:
+        return self.http.get(self.url + path, timeout=60, **options)  # type: ignore[arg-type]
+
+    def post(self, route: str, **options: object) -> requests.Response:
+        return self.http.post(f"{self.url}{API}/{route}", timeout=120, **options)  # type: ignore[arg-type]
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        self.http.close()
+        self.process.send_signal(signal_number)
+        return self.process.wait(timeout=40)
+
+
+@contextmanager
+def running_sluice(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Sluice]:
+    """`python -m backend` as `make run` starts it, stopped at the end."""
+    port = free_port()
+    log = folder / "sluice.log"
+    data_dir = folder / "data"
+    environ = {
+        **{k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")},
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "DATA_DIR": str(data_dir),
+        "SD_WEBUI_URL": "none",
+        "LOG_FORMAT": "json",
+        "EMBEDDED_PRECISION": "f32",
+        **(env or {}),
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend"], cwd=ROOT, env=environ, stdout=output, stderr=output
+        )
+    sluice = Sluice(process, port, data_dir, log)
+    try:
+        _await_listening(sluice)
+        yield sluice
+    finally:
+        if process.poll() is None:
+            sluice.stop()
+        sluice.http.close()
+
+
+def _await_listening(sluice: Sluice) -> None:
+    def listening() -> bool:
+        if sluice.process.poll() is not None:
+            pytest.fail(f"the server ended: {sluice.log()}")
+        return "Sluice listens on" in sluice.log()
+
+    wait_until(listening, "Sluice listens", START_TIMEOUT_S)
+
+
+@dataclass(frozen=True)
+class WebUIProcess:
+    """A fake WebUI in a process of its own, which a test may kill."""
+
+    url: str
+    port: int
+    process: subprocess.Popen[str]
+
+
+@contextmanager
+def running_fake_webui(*arguments: str) -> Iterator[WebUIProcess]:
+    """`python -m tests.fake_webui` with `arguments`, killed at the end."""
+    command = [sys.executable, "-m", "tests.fake_webui", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        try:
+            yield WebUIProcess(url, int(url.rsplit(":", 1)[1]), process)
+        finally:
+            process.kill()
+
+
+@contextmanager
+def running_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A redis-server without persistence: its URL and its process."""
+    program = shutil.which("redis-server")
+    if program is None:
+        complaint = "redis-server is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(complaint)
+        pytest.skip(complaint)
+    port = free_port()
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: _accepts(port), "redis-server accepts connections")
+        yield f"redis://127.0.0.1:{port}/0", process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
