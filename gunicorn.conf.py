@@ -28,6 +28,11 @@ loglevel = "warning"
 
 def on_starting(server: Any) -> None:
     configure_logging(settings)
+    if server.cfg.workers != 1:
+        raise SystemExit(
+            "Several web processes cannot keep one request in flight per WebUI: run one worker "
+            "and raise THREADS."
+        )
 
 
 def post_worker_init(worker: Any) -> None:

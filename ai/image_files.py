@@ -15,6 +15,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that open a frame, and so hold the size: SOF0 to SOF15 but DHT, JPG and DAC."""
 _JPEG_START_OF_SCAN = 0xDA
 _JPEG_END = b"\xff\xd9"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _JPEG_MAX_SEGMENTS = 1_024
 _JPEG_MAX_SCANS = 64
 """A picture saved progressively has about ten; thousands are there to burn the decoder's time."""
@@ -41,6 +42,21 @@ def sniff(data: bytes) -> str | None:
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "image/gif"
     return None
+
+
+def sniff_whole(head: bytes, tail: bytes, size_bytes: int) -> str | None:
+    """The media type of a PNG, JPEG or WebP file whose two ends are as they should be.
+
+    `head` is its first 16 bytes, `tail` its last 12. None where it was cut or its end never
+    reached the disk; what lies between the ends is not looked at.
+    """
+    media_type = sniff(head)
+    ends_well = {
+        "image/png": tail == _PNG_END,
+        "image/jpeg": tail.endswith(_JPEG_END),
+        "image/webp": int.from_bytes(head[4:8], "little") + 8 == size_bytes,
+    }
+    return media_type if media_type and ends_well.get(media_type) else None
 
 
 def inspect_image(data: bytes) -> ImageInfo:

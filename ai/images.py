@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zlib
 from dataclasses import dataclass
 
@@ -46,6 +47,9 @@ _UPRIGHT = {
 }
 """What brings a picture of each EXIF orientation upright; 1 is upright."""
 _WHITESPACE = b" \t\r\n"
+
+# Else a caller could fill the log with Pillow's remarks on the oddities of a file.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True, slots=True)

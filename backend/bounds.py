@@ -42,8 +42,12 @@ class Bounds:
         A picture within bounds is only rounded to multiples of 8; a larger one is scaled
         down, a smaller one up.
         """
-        scale = min(1.0, self.max_size / max(width, height), math.sqrt(self.max_pixels / (width * height)))
-        scale = max(scale, min(self.min_size / min(width, height), self.max_size / max(width, height)))
+        scale = min(
+            1.0, self.max_size / max(width, height), math.sqrt(self.max_pixels / (width * height))
+        )
+        scale = max(
+            scale, min(self.min_size / min(width, height), self.max_size / max(width, height))
+        )
         fit_width, fit_height = (self._rounded(side * scale) for side in (width, height))
         while fit_width * fit_height > self.max_pixels:
             if fit_width >= fit_height:

@@ -18,28 +18,44 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
-            "sluice_requests", "Requests answered", ["route", "method", "status"],
+            "sluice_requests",
+            "Requests answered",
+            ["route", "method", "status"],
             registry=self._registry,
         )
         self._durations = Histogram(
-            "sluice_request_seconds", "From a request's arrival to its answer", ["route"],
-            buckets=DURATIONS_S, registry=self._registry,
+            "sluice_request_seconds",
+            "From a request's arrival to its answer",
+            ["route"],
+            buckets=DURATIONS_S,
+            registry=self._registry,
         )
         self._images = Counter(
             "sluice_images", "Images made", ["kind", "engine"], registry=self._registry
         )
         self._work = Counter(
-            "sluice_megapixel_steps", "Millions of pixels x steps x images made", ["engine"],
+            "sluice_megapixel_steps",
+            "Millions of pixels x steps x images made",
+            ["engine"],
             registry=self._registry,
         )
         self._waits = Histogram(
-            "sluice_queue_seconds", "Time a request waited for an engine",
-            buckets=DURATIONS_S, registry=self._registry,
+            "sluice_queue_seconds",
+            "Time a request waited for an engine",
+            buckets=DURATIONS_S,
+            registry=self._registry,
         )
         self._engine_times = Histogram(
-            "sluice_engine_seconds", "Time an engine took for a request", ["engine"],
-            buckets=DURATIONS_S, registry=self._registry,
+            "sluice_engine_seconds",
+            "Time an engine took for a request",
+            ["engine"],
+            buckets=DURATIONS_S,
+            registry=self._registry,
         )
+
+    def counter(self, name: str, documentation: str, label: str) -> Counter:
+        """A counter by one (bounded) label, shown with the rest."""
+        return Counter(name, documentation, [label], registry=self._registry)
 
     def add_collector(self, collector: Collector) -> None:
         """Have `collector` asked at each scrape."""
@@ -51,8 +67,13 @@ class Metrics:
         self._durations.labels(route).observe(duration_s)
 
     def generated(
-        self, kind: str, engine: str, images: int, megapixel_steps: float,
-        queue_s: float, engine_s: float,
+        self,
+        kind: str,
+        engine: str,
+        images: int,
+        megapixel_steps: float,
+        queue_s: float,
+        engine_s: float,
     ) -> None:
         self._images.labels(kind, engine).inc(images)
         self._work.labels(engine).inc(megapixel_steps)

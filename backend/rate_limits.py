@@ -148,7 +148,6 @@ def _state(limit: RequestLimit, alone: frozenset[str]) -> PolicyState:
         quota=limit.limit.amount,
         window_s=limit.limit.get_expiry(),
         remaining=0 if limit.breached else limit.remaining,
-        resets_in_s=max(1, limit.reset_at - int(time.time())),
+        resets_in_s=min(limit.limit.get_expiry(), max(1, limit.reset_at - int(time.time()))),
         breached=limit.breached,
     )
-

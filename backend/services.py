@@ -6,12 +6,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from ai.demo_model import CHECKPOINT_DIR, CHECKPOINT_NAME
 from ai.engines.a1111 import A1111Engine
-from ai.engines.base import Engine, Tier
 from ai.engines.openvino import OpenVinoEngine
-from ai.errors import EngineError
 from ai.pool import EnginePool, PoolPolicy
+
+from ai.demo_model import CHECKPOINT_DIR, CHECKPOINT_NAME
+from ai.engines.base import Engine, Tier
+from ai.errors import EngineError
 from backend.generate import ImageGenerator
 from backend.metrics import Metrics
 from backend.pool_metrics import PoolMetrics

@@ -1,6 +1,6 @@
 """The README's table of settings, written from the settings themselves.
 
-    python -m backend.settings_table README.md
+python -m backend.settings_table README.md
 """
 
 from __future__ import annotations

@@ -49,7 +49,9 @@ def main() -> None:
         options.out.write_text(json.dumps({"machine": machine, "results": results}, indent=1))
 
 
-def measure(webui_port: int, sluice_port: int, side: int, rounds: int, requests: int) -> dict[str, float]:
+def measure(
+    webui_port: int, sluice_port: int, side: int, rounds: int, requests: int
+) -> dict[str, float]:
     """Medians in milliseconds over both roads for pictures of `side` x `side`."""
     body = {"prompt": "a red circle", "width": side, "height": side, "steps": 20, "seed": 1}
     direct_body = json.dumps({**body, "sampler_name": "Euler a", "batch_size": 1, "n_iter": 1})

@@ -17,6 +17,7 @@ from tests import fake_webui_pictures as pictures
 from tests.fake_webui_wire import Crash, Json, Refusal, recorded
 
 MAX_RANDOM_SEED = 4294967294
+_DEFAULT_MASK_BLUR = 4
 
 
 class Making:
@@ -85,10 +86,14 @@ class Making:
         if math.isnan(self.asked["cfg_scale"]):
             return np.zeros_like(fresh)
         if original is not None and mask is not None:
-            return pictures.inpaint(original, fresh, mask, self.asked["mask_blur"])
+            return pictures.inpaint(original, fresh, mask, self._mask_blur())
         if original is not None and self.strength is not None:
             return pictures.repaint(original, fresh, self.strength)
         return fresh
+
+    def _mask_blur(self) -> int:
+        blur = self.asked["mask_blur"]
+        return _DEFAULT_MASK_BLUR if blur is None else int(blur)
 
     def _infotext(self, number: int) -> str:
         asked = self.asked

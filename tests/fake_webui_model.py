@@ -27,7 +27,7 @@ DEFAULTS: Json = {
 }
 IMG2IMG_DEFAULTS: Json = DEFAULTS | {
     "denoising_strength": 0.75,
-    "mask_blur": 4,
+    "mask_blur": None,
     "inpainting_fill": 0,
     "inpaint_full_res": True,
     "inpaint_full_res_padding": 0,
@@ -146,9 +146,15 @@ class FakeModel:
         """The answer to POST txt2img or img2img. Raises Refusal or Crash."""
         asked = (DEFAULTS if kind == "txt2img" else IMG2IMG_DEFAULTS) | body
         _refuse_scripts(asked)
+        asked["override_settings"] = overrides = self._heeded_overrides(asked)
         original = read_original(asked) if kind == "img2img" else None
         mask = read_picture(asked["mask"], asked) if asked.get("mask") else None
-        with self.lock(), self.state.begin(f"scripts_{kind}"), self._overridden(asked):
+        restores = asked.get("override_settings_restore_afterwards", True)
+        with (
+            self.lock(),
+            self.state.begin(f"scripts_{kind}"),
+            self._overridden(overrides or {}, restores=restores),
+        ):
             making = Making(
                 asked,
                 checkpoint_name=self.in_memory.name,
@@ -159,7 +165,7 @@ class FakeModel:
             )
             done = self._take_steps(making.sampling_steps, fault)
             images = making.images(done, original, mask, realistic=self.realistic)
-        return {"images": images, "parameters": self._echo(kind, body), "info": making.info()}
+        return {"images": images, "parameters": self._echo(kind, asked), "info": making.info()}
 
     def _take_steps(self, steps: int, fault: Fault | None) -> float:
         done = self.state.sample(steps, self.step_latency_s + self.latency_s / steps)
@@ -167,29 +173,34 @@ class FakeModel:
             raise _CRASHES[fault]
         return done
 
-    @contextmanager
-    def _overridden(self, asked: Json) -> Iterator[None]:
-        """Options of this request alone; one never set before stays for all later ones."""
-        overrides = dict(asked.get("override_settings") or {})
+    def _heeded_overrides(self, asked: Json) -> Json | None:
+        """Without a checkpoint that is not there. Raises Crash for any other unknown key."""
+        overrides = asked.get("override_settings")
+        if overrides is None:
+            return None
         for key in overrides:
             if key not in self.all_options():
                 raise Crash("KeyError", repr(key))
-        if self._find(overrides.get("sd_model_checkpoint")) is None:
-            overrides.pop("sd_model_checkpoint", None)
+        known = self._find(overrides.get("sd_model_checkpoint")) is not None
+        return {key: overrides[key] for key in overrides if known or key != "sd_model_checkpoint"}
+
+    @contextmanager
+    def _overridden(self, overrides: Json, *, restores: bool) -> Iterator[None]:
+        """Options of this request alone; one never set before stays for all later ones."""
         stored = {key: self.options[key] for key in overrides if key in self.options}
         self.options |= overrides
         try:
             self._load(self._find(self.options["sd_model_checkpoint"]) or self.in_memory)
             yield
         finally:
-            if asked.get("override_settings_restore_afterwards", True):
+            if restores:
                 self.options |= stored
 
-    def _echo(self, kind: str, body: Json) -> Json:
+    def _echo(self, kind: str, asked: Json) -> Json:
+        """`parameters`: what was asked, and what the recorded answer has beside that."""
         template = recorded(kind)["parameters"]
-        defaults = DEFAULTS if kind == "txt2img" else IMG2IMG_DEFAULTS
-        echo = template | defaults | {key: body[key] for key in body if key in template}
-        if kind == "img2img" and not body.get("include_init_images"):
+        echo = template | {key: asked[key] for key in asked if key in template}
+        if kind == "img2img" and not asked.get("include_init_images"):
             echo |= {"init_images": None, "mask": None}
         dropped = FORGE_ONLY if self.flavour == "a1111" else ()
         return {key: value for key, value in echo.items() if key not in dropped}

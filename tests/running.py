@@ -41,7 +41,9 @@ def wait_until(happened: Callable[[], bool], what: str, timeout_s: float = 30.0)
 class Sluice:
     """A running gateway: its address, its log, its process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, data_dir: Path, log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], port: int, data_dir: Path, log: Path
+    ) -> None:
         self.process = process
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -136,7 +138,17 @@ def running_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]
             pytest.fail(complaint)
         pytest.skip(complaint)
     port = free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command = [
+        program,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     process = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: _accepts(port), "redis-server accepts connections")

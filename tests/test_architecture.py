@@ -53,9 +53,14 @@ def violations(root: Path) -> list[str]:
         if name.startswith("ai/"):
             found += [f"{name} imports {top}" for top in sorted(tops & AI_NEVER)]
         if name == "ai/routing.py":
-            found += [f"{name} imports {top}" for top in sorted(tops & {"time", "logging", "requests"})]
+            found += [
+                f"{name} imports {top}" for top in sorted(tops & {"time", "logging", "requests"})
+            ]
         if name.startswith("ai/engines/"):
-            found += [f"{name} imports {m}" for m in sorted(imports & {"ai.pool", "ai.routing", "ai.health"})]
+            found += [
+                f"{name} imports {m}"
+                for m in sorted(imports & {"ai.pool", "ai.routing", "ai.health"})
+            ]
         if name.startswith(FRAMEWORK_FREE):
             found += [f"{name} imports {top}" for top in sorted(tops & WEB)]
         if name not in ENVIRONMENT_READERS and _reads_environment(tree):
@@ -86,7 +91,11 @@ def test_no_module_imports_against_the_rules() -> None:
         ("ai/routing.py", "import time", "ai/routing.py imports time"),
         ("ai/engines/a.py", "from ai.pool import EnginePool", "ai/engines/a.py imports ai.pool"),
         ("backend/generate.py", "import flask", "backend/generate.py imports flask"),
-        ("backend/api/x.py", "from ai.pool import EnginePool\nEnginePool()", "backend/api/x.py builds EnginePool"),
+        (
+            "backend/api/x.py",
+            "from ai.pool import EnginePool\nEnginePool()",
+            "backend/api/x.py builds EnginePool",
+        ),
     ],
 )
 def test_a_planted_violation_is_found(tmp_path: Path, path: str, source: str, breach: str) -> None:

@@ -54,7 +54,7 @@ def read_values(request: Request, body: type[GenerationBody], max_bytes: int) ->
         if request.mimetype == "multipart/form-data":
             return _form_values(request, body)
         if request.is_json:
-            return _json_values(request.get_data(cache=False))
+            return _json_values(_whole_body(request))
     except RequestEntityTooLarge:
         raise BodyTooLarge(
             f"The body may have {max_bytes} bytes, and {FORM_FIELDS_BYTES} beside its pictures."
@@ -62,11 +62,20 @@ def read_values(request: Request, body: type[GenerationBody], max_bytes: int) ->
     raise UnsupportedBody("Send application/json or multipart/form-data.")
 
 
+def _whole_body(request: Request) -> bytes:
+    data = request.stream.read()
+    # At its limit a body without a length just ends; only reading on tells that there was more.
+    request.stream.read(1)
+    return data
+
+
 def _json_values(data: bytes) -> dict[str, Any]:
     try:
         values = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise UnreadableBody(f"The body is not JSON: {error.msg} at character {error.pos}.") from None
+        raise UnreadableBody(
+            f"The body is not JSON: {error.msg} at character {error.pos}."
+        ) from None
     if not isinstance(values, dict):
         raise UnreadableBody("The body must be a JSON object.")
     return values

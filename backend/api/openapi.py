@@ -58,9 +58,7 @@ def document(bounds: Bounds, version: str) -> dict[str, Any]:
             "/samplers": {"get": _get("samplers", "Samplers and schedulers", SamplersAnswer)},
             "/health": {"get": _health("health", "State of each engine, Redis and storage")},
             "/health/live": {"get": _health("live", "200 while the process answers")},
-            "/health/ready": {
-                "get": _health("ready", "503 when nothing can generate", ready=True)
-            },
+            "/health/ready": {"get": _health("ready", "503 when nothing can generate", ready=True)},
         },
         "components": {"schemas": _schemas(bodies)},
     }
@@ -69,7 +67,8 @@ def document(bounds: Bounds, version: str) -> dict[str, Any]:
 def _schemas(bodies: Iterable[type[BaseModel]]) -> dict[str, Any]:
     answers = (GenerationAnswer, ModelsAnswer, SamplersAnswer, ProblemAnswer)
     _, definitions = models_json_schema(
-        [(body, "validation") for body in bodies] + [(answer, "serialization") for answer in answers],
+        [(body, "validation") for body in bodies]
+        + [(answer, "serialization") for answer in answers],
         ref_template="#/components/schemas/{model}",
     )
     schemas: dict[str, Any] = definitions["$defs"]

@@ -26,7 +26,6 @@ FORBIDDEN_IN_PROMPT = ("\x00", "<sd_cpp_extra_args>")
 """A zero byte breaks the parameters kept in a PNG; the tag hands stable-diffusion.cpp options."""
 
 
-
 def _encoded_image(value: object) -> str | bytes:
     if isinstance(value, str | bytes):
         return value
@@ -170,7 +169,9 @@ def _required_part(annotation: Any) -> Any:
 
 def _field_errors(error: ValidationError) -> list[FieldError]:
     return [
-        FieldError(str(item["loc"][0]) if item["loc"] else "body", _message(item["type"], item["msg"]))
+        FieldError(
+            str(item["loc"][0]) if item["loc"] else "body", _message(item["type"], item["msg"])
+        )
         for item in error.errors(include_url=False, include_input=False)
     ]
 

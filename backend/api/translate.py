@@ -49,7 +49,9 @@ def request_of(
     )
 
 
-def answer_of(result: GenerationResult, *, url_only: bool, processing_time: float) -> dict[str, object]:
+def answer_of(
+    result: GenerationResult, *, url_only: bool, processing_time: float
+) -> dict[str, object]:
     """`result` as the contract's answer: the first image on top, all of them if several."""
     outcome, generation = result.outcome, result.outcome.generation
     images = [_image_answer(made, url_only) for made in result.images]
@@ -102,6 +104,4 @@ def _size(body: Img2ImgBody, image: Picture, bounds: Bounds) -> tuple[int, int]:
 
 def _check_pixels(width: int, height: int, bounds: Bounds) -> None:
     if width * height > bounds.max_pixels:
-        raise InvalidRequest(
-            "width", f"width x height must be at most {bounds.max_pixels} pixels"
-        )
+        raise InvalidRequest("width", f"width x height must be at most {bounds.max_pixels} pixels")

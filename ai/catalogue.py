@@ -1,0 +1,206 @@
+"""What the engines of a pool have, who can serve a request, and all of it merged for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ai.engines.base import Checkpoint, Device, Engine, EngineFacts, Sampler
+from ai.errors import (
+    InvalidRequest,
+    NoEngine,
+    UnknownCheckpoint,
+    UnknownSampler,
+    UnknownScheduler,
+    UnsupportedRequest,
+)
+from ai.generation import GenerationRequest
+from ai.pool_values import CpuFallback, PoolCheckpoint
+from ai.samplers import canonical
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Who can serve a request, by name.
+
+    `checkpoint` is what they call the one asked for. `choices` are, best first: GPU engines
+    (or CPU ones in a pool without GPUs), CPU engines that have all that is asked, CPU
+    engines that would have to degrade it. `spill` may relieve the first choice.
+    """
+
+    checkpoint: str | None
+    choices: tuple[frozenset[str], ...]
+    spill: frozenset[str]
+
+
+class Catalogue:
+    """Facts of each engine as last told, and answers from them. The pool guards its use."""
+
+    def __init__(self, engines: Sequence[Engine], cpu_fallback: CpuFallback) -> None:
+        gpu = [engine for engine in engines if engine.tier == "gpu"]
+        cpu = [engine for engine in engines if engine.tier == "cpu"]
+        self._main = [engine.name for engine in gpu or cpu]
+        self._helpers = [engine.name for engine in cpu] if gpu and cpu_fallback != "off" else []
+        self._spills = cpu_fallback == "overflow"
+        self._devices: dict[str, Device] = {engine.name: engine.device for engine in engines}
+        self._facts: dict[str, EngineFacts] = {}
+        self._barred: set[tuple[str, str]] = set()
+        self._matches: dict[tuple[str | None, ...], Match] = {}
+
+    def learn(self, engine: str, facts: EngineFacts) -> bool:
+        """Take in what `engine` told; True when that changes who can serve what."""
+        old = self._facts.get(engine)
+        self._facts[engine] = facts
+        changed = old is None or replace(old, loaded=None) != replace(facts, loaded=None)
+        if changed:
+            self._matches.clear()
+        return changed
+
+    def bar(self, engine: str, checkpoint: str) -> None:
+        """Do not send `engine` requests for `checkpoint` until `unbar`."""
+        self._barred.add((engine, checkpoint))
+        self._matches.clear()
+
+    def unbar(self, engine: str, checkpoint: str) -> None:
+        self._barred.discard((engine, checkpoint))
+        self._matches.clear()
+
+    def takes_part(self, engine: str) -> bool:
+        """Whether the pool ever sends `engine` anything."""
+        return engine in self._main or engine in self._helpers
+
+    # Who can serve it.
+
+    def match(self, request: GenerationRequest) -> Match:
+        """Who can serve `request`.
+
+        Raises UnknownCheckpoint, UnknownSampler, UnknownScheduler, UnsupportedRequest when
+        nobody ever could; NoEngine when only engines could that have never been reached.
+        """
+        key = (request.checkpoint, request.kind, request.sampler_name, request.scheduler)
+        if key not in self._matches:
+            self._matches[key] = self._match(request)
+        return self._matches[key]
+
+    def _match(self, request: GenerationRequest) -> Match:
+        main, helpers = self._known(self._main), self._known(self._helpers)
+        unseen = len(main) < len(self._main)
+        able: frozenset[str] = _NOBODY
+        try:
+            able = self._able(main + helpers, request)
+        except InvalidRequest as error:
+            if not unseen:
+                raise
+            if main:
+                raise NoEngine(f"No engine reached so far can serve this. {error}") from error
+        checkpoint = self._name_of(request.checkpoint, able)
+        open_to = frozenset(name for name in able if (name, checkpoint) not in self._barred)
+        exact, helping = open_to.intersection(main), open_to.intersection(helpers)
+        if not able.intersection(main) and not unseen:
+            return Match(checkpoint, (helping,), _NOBODY)
+        standing = frozenset(n for n in helpers if request.kind in self._facts[n].kinds)
+        spill = helping if self._spills else _NOBODY
+        return Match(checkpoint, (exact, helping, standing - helping), spill)
+
+    def _known(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name in self._facts]
+
+    def _able(self, names: Sequence[str], request: GenerationRequest) -> frozenset[str]:
+        """Those of `names` that have all a request asks for. Raises what is missing."""
+        asked = request.checkpoint
+        if asked is not None:
+            having = [name for name in names if self.checkpoint_on(name, asked)]
+            if not having:
+                raise UnknownCheckpoint(asked, self._offered(names, _checkpoint_names))
+            names = having
+        skilled = [name for name in names if request.kind in self._facts[name].kinds]
+        if not skilled:
+            raise UnsupportedRequest("kind", f"no engine that could serve this does {request.kind}")
+        names = skilled
+        if request.sampler_name is not None:
+            asked = request.sampler_name
+            names = [n for n in skilled if canonical(asked, self._facts[n].samplers)]
+            if not names:
+                raise UnknownSampler(asked, self._offered(skilled, _sampler_names))
+        if request.scheduler is not None:
+            asked = request.scheduler.casefold()
+            taking = [n for n in names if asked in map(str.casefold, self._facts[n].schedulers)]
+            if not taking:
+                raise UnknownScheduler(request.scheduler, self._offered(names, _schedulers))
+            names = taking
+        return frozenset(names)
+
+    def checkpoint_on(self, engine: str, asked: str) -> Checkpoint | None:
+        """The checkpoint of `engine` that a caller who wrote `asked` means."""
+        known = self._facts[engine].checkpoints if engine in self._facts else ()
+        return next((checkpoint for checkpoint in known if checkpoint.answers_to(asked)), None)
+
+    def _name_of(self, asked: str | None, engines: Iterable[str]) -> str | None:
+        for engine in sorted(engines) if asked is not None else ():
+            checkpoint = self.checkpoint_on(engine, asked or "")
+            if checkpoint is not None:
+                return checkpoint.name
+        return asked
+
+    def _offered(
+        self, engines: Iterable[str], offer: Callable[[EngineFacts], Iterable[str]]
+    ) -> list[str]:
+        names = (name for engine in engines for name in offer(self._facts[engine]))
+        return list(dict.fromkeys(names))
+
+    # What there is.
+
+    def checkpoints(self, loaded: Callable[[str], str | None]) -> tuple[PoolCheckpoint, ...]:
+        """Every checkpoint once; `loaded` tells which one an engine has in memory."""
+        merged: dict[tuple[str, str | None], tuple[Checkpoint, list[str]]] = {}
+        hashes: dict[str, str] = {}
+        members = [(n, c) for n in self._playing() for c in self._facts[n].checkpoints]
+        for _, checkpoint in members:
+            if checkpoint.hash is not None:
+                hashes.setdefault(checkpoint.name, checkpoint.hash)
+        for engine, checkpoint in members:
+            key = (checkpoint.name, checkpoint.hash or hashes.get(checkpoint.name))
+            best, engines = merged.setdefault(key, (checkpoint, []))
+            engines.append(engine)
+            if best.hash is None and checkpoint.hash is not None:
+                merged[key] = (checkpoint, engines)
+        return tuple(
+            PoolCheckpoint(
+                name=checkpoint.name,
+                title=checkpoint.title,
+                hash=checkpoint.hash,
+                engines=tuple(engines),
+                loaded_on=tuple(n for n in engines if loaded(n) == checkpoint.name),
+                devices=tuple(dict.fromkeys(self._devices[n] for n in engines)),
+            )
+            for checkpoint, engines in merged.values()
+        )
+
+    def samplers(self) -> tuple[Sampler, ...]:
+        """Every sampler once, with all the names it goes by."""
+        aliases: dict[str, dict[str, None]] = {}
+        for engine in self._playing():
+            for sampler in self._facts[engine].samplers:
+                aliases.setdefault(sampler.name, {}).update(dict.fromkeys(sampler.aliases))
+        return tuple(Sampler(name, tuple(known)) for name, known in aliases.items())
+
+    def schedulers(self) -> tuple[str, ...]:
+        """Every noise schedule once."""
+        return tuple(self._offered(self._playing(), _schedulers))
+
+    def _playing(self) -> list[str]:
+        return self._known(self._main + self._helpers)
+
+
+def _checkpoint_names(facts: EngineFacts) -> Iterable[str]:
+    return (checkpoint.name for checkpoint in facts.checkpoints)
+
+
+def _sampler_names(facts: EngineFacts) -> Iterable[str]:
+    return (sampler.name for sampler in facts.samplers)
+
+
+def _schedulers(facts: EngineFacts) -> Iterable[str]:
+    return facts.schedulers

@@ -1,0 +1,200 @@
+"""The pool: several engines behind one fair queue, with a CPU to fall back on."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from ai.catalogue import Match
+from ai.dispatch import Dispatch
+from ai.engines.base import Engine, Sampler
+from ai.errors import DeadlineExceeded, GenerationError, NoEngine, QueueFull
+from ai.generation import GenerationRequest
+from ai.pool_values import (
+    EngineStatus,
+    NoEvents,
+    Outcome,
+    PoolCheckpoint,
+    PoolEvents,
+    PoolPolicy,
+)
+from ai.tickets import Case, Ticket
+
+__all__ = [
+    "EnginePool",
+    "EngineStatus",
+    "Outcome",
+    "PoolCheckpoint",
+    "PoolEvents",
+    "PoolPolicy",
+    "Ticket",
+]
+
+_CLOSING = "The service is shutting down; try again later."
+
+
+class EnginePool:
+    """Takes requests in, tells how they fare and how the engines are.
+
+    The engines are the pool's from then on: `close` closes them.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        policy: PoolPolicy | None = None,
+        *,
+        events: PoolEvents | None = None,
+    ) -> None:
+        self._policy = policy or PoolPolicy()
+        self._dispatch = Dispatch(engines, self._policy, events or NoEvents())
+        self._numbers = itertools.count(1)
+        self._accepting = True
+
+    # Life.
+
+    def start(self) -> None:
+        """Probe all engines, waiting `first_probe_s` at most, and begin to work."""
+        self._dispatch.start(self._policy.first_probe_s)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Take no more and wait until all has ended; False if that took too long."""
+        with self._dispatch.changed:
+            self._accepting = False
+            return self._dispatch.changed.wait_for(lambda: not self._dispatch.busy, timeout_s)
+
+    def close(self) -> None:
+        """Call off what has not ended, stop the threads, close the engines."""
+        with self._dispatch.changed:
+            self._accepting = False
+            left = list(self._dispatch.cases.values())
+        for case in left:
+            self._dispatch.give_up(case, NoEngine(_CLOSING))
+        self._dispatch.close()
+
+    # Requests.
+
+    def submit(
+        self, request: GenerationRequest, *, caller: str, timeout_s: float | None = None
+    ) -> Ticket:
+        """Queue `request` for `caller`; within `timeout_s`, if given, it has ended.
+
+        A seed left to chance is drawn here, so that a retry makes the same picture. Raises
+        UnknownCheckpoint, UnknownSampler, UnknownScheduler or UnsupportedRequest when no
+        engine could ever serve it, NoEngine when none can now, QueueFull.
+        """
+        with self._dispatch.changing() as now:
+            if not self._accepting:
+                raise NoEngine(_CLOSING)
+            match = self._dispatch.catalogue.match(request)
+            self._require_engine(match, now)
+            case = Case(next(self._numbers), request.with_seed(), caller, now, now)
+            self._dispatch.enqueue(case, match)
+            self._dispatch.start_what_can()
+            self._require_place(case)
+            if timeout_s is not None:
+                late = DeadlineExceeded(f"Not done within {timeout_s:g} s; try again later.")
+                give_up = partial(self._dispatch.give_up, case, late)
+                case.timers.append(self._dispatch.timers.at(now + timeout_s, give_up))
+        return Ticket(self, case)
+
+    def generate(
+        self, request: GenerationRequest, *, caller: str, timeout_s: float | None = None
+    ) -> Outcome:
+        """Submit, wait, return what came of it; raises what those raise."""
+        ticket = self.submit(request, caller=caller, timeout_s=timeout_s)
+        try:
+            ticket.wait()
+        finally:
+            ticket.cancel()
+        return ticket.result()
+
+    def _require_engine(self, match: Match, now: float) -> None:
+        able = [self._dispatch.members[name] for choice in match.choices for name in choice]
+        if any(member.health.state in ("up", "cooling") for member in able):
+            return
+        asked = able or self._dispatch.members.values()
+        pauses = [member.health.cooldown_left_s(now) for member in asked]
+        raise NoEngine(
+            "No engine that could do this can be reached now.", max(1.0, min(pauses, default=1.0))
+        )
+
+    def _require_place(self, case: Case) -> None:
+        """Of what cannot start at once only so much may wait."""
+        router, policy = self._dispatch.router, self._policy
+        if case.lease is not None:
+            return
+        place_s = router.seconds_for(case.request.megapixel_steps) / max(1, router.places)
+        if len(router) > policy.max_queue:
+            full = QueueFull(f"{policy.max_queue} requests wait already.", max(1.0, place_s))
+        elif router.waiting_of(case.caller) > policy.max_queue_per_caller:
+            full = QueueFull(
+                f"{policy.max_queue_per_caller} requests of yours wait already.",
+                max(1.0, place_s * router.callers),
+            )
+        else:
+            return
+        self._dispatch.end(case, full)
+        raise full
+
+    # Tickets.
+
+    def position_of(self, case: Case) -> int | None:
+        with self._dispatch.changed:
+            return self._dispatch.router.position(case.number)
+
+    def eta_of(self, case: Case) -> float | None:
+        """Its own time and, while it waits, its share of the time of those before it."""
+        with self._dispatch.changed:
+            if case.ended.is_set():
+                return None
+            router = self._dispatch.router
+            own_s = router.seconds_for(case.request.megapixel_steps)
+            if case.lease is not None:
+                return max(0.0, own_s - (time.monotonic() - case.lease.began))
+            ahead = router.position(case.number) or 1
+            return own_s + own_s * (ahead - 1) / max(1, router.places)
+
+    def give_up(self, case: Case, cause: GenerationError) -> bool:
+        return self._dispatch.give_up(case, cause)
+
+    # What there is.
+
+    def status(self) -> tuple[EngineStatus, ...]:
+        """Every engine as it is now."""
+        with self._dispatch.changed:
+            now, router = time.monotonic(), self._dispatch.router
+            members = self._dispatch.members.values()
+            return tuple(member.status(now, router.queue_of(member.name)) for member in members)
+
+    def queue_length(self) -> int:
+        """How many requests wait."""
+        with self._dispatch.changed:
+            return len(self._dispatch.router)
+
+    def can_serve(self) -> bool:
+        """Whether some engine is usable, or rests only for a moment."""
+        with self._dispatch.changed:
+            return any(
+                member.health.state in ("up", "cooling")
+                and self._dispatch.catalogue.takes_part(name)
+                for name, member in self._dispatch.members.items()
+            )
+
+    def checkpoints(self) -> tuple[PoolCheckpoint, ...]:
+        """Every checkpoint of every engine, once each."""
+        with self._dispatch.changed:
+            members = self._dispatch.members
+            return self._dispatch.catalogue.checkpoints(lambda name: members[name].loaded)
+
+    def samplers(self) -> tuple[Sampler, ...]:
+        """Every sampler of every engine, once each, with all its aliases."""
+        with self._dispatch.changed:
+            return self._dispatch.catalogue.samplers()
+
+    def schedulers(self) -> tuple[str, ...]:
+        """Every noise schedule of every engine, once each."""
+        with self._dispatch.changed:
+            return self._dispatch.catalogue.schedulers()

@@ -1,0 +1,123 @@
+"""An accepted request: the case the pool works on, and the ticket its caller holds."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ai.errors import GenerationCanceled, GenerationError
+from ai.generation import GenerationRequest, Progress
+from ai.leases import Lease
+from ai.pool_values import Outcome
+from ai.routing import Start
+from ai.timers import Timer
+
+TicketState = Literal["queued", "processing", "ended"]
+
+
+@dataclass(eq=False, slots=True)
+class Case:
+    """An accepted request and how it fares. Written by the pool alone, under its lock.
+
+    `start` is the latest decision about it, `lease` its hold on the engine at work,
+    `tried` the engines that failed it. Times are of the monotonic clock.
+    """
+
+    number: int
+    request: GenerationRequest
+    caller: str
+    since: float
+    queued_since: float
+    queue_s: float = 0.0
+    attempts: int = 0
+    start: Start | None = None
+    lease: Lease | None = None
+    tried: frozenset[str] = frozenset()
+    timers: list[Timer] = field(default_factory=list)
+    result: Outcome | GenerationError | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def end(self, result: Outcome | GenerationError) -> None:
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()
+        self.result = result
+        self.ended.set()
+
+
+class TicketOffice(Protocol):
+    """What a ticket asks of the pool that gave it out."""
+
+    def position_of(self, case: Case) -> int | None: ...
+
+    def eta_of(self, case: Case) -> float | None: ...
+
+    def give_up(self, case: Case, cause: GenerationError) -> bool: ...
+
+
+class Ticket:
+    """One accepted request. Waiting costs no thread; any thread may call its methods."""
+
+    def __init__(self, office: TicketOffice, case: Case) -> None:
+        self._office = office
+        self._case = case
+
+    @property
+    def state(self) -> TicketState:
+        if self._case.ended.is_set():
+            return "ended"
+        return "queued" if self._case.lease is None else "processing"
+
+    @property
+    def engine(self) -> str | None:
+        """The engine at work on it, or the last that was."""
+        start = self._case.start
+        return None if start is None else start.engine
+
+    @property
+    def attempts(self) -> int:
+        """How many engines have been asked."""
+        return self._case.attempts
+
+    @property
+    def position(self) -> int | None:
+        """Its place in the queue if callers simply take turns, 1 for the next; else None."""
+        return self._office.position_of(self._case)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until it is done, by the pace measured so far; None once ended."""
+        return self._office.eta_of(self._case)
+
+    def progress(self, *, preview: bool = False) -> Progress:
+        """How far it is: 0 while queued, 1 once it has succeeded.
+
+        Asks the engine at work, at most twice a second however many ask here.
+        """
+        lease, result = self._case.lease, self._case.result
+        if isinstance(result, Outcome):
+            steps = self._case.request.effective_steps
+            return Progress(1.0, steps, steps, 0.0)
+        return Progress() if lease is None else lease.progress(preview=preview)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it has ended, at most `timeout_s`; True when it has."""
+        return self._case.ended.wait(timeout_s)
+
+    def result(self) -> Outcome:
+        """What came of it. Raises the GenerationError it ended with.
+
+        Raises RuntimeError while it has not ended.
+        """
+        result = self._case.result
+        if isinstance(result, GenerationError):
+            raise result
+        if result is None:
+            raise RuntimeError("the request has not ended yet")
+        return result
+
+    def cancel(self) -> bool:
+        """Call it off: out of the queue, or interrupted at work. False if it had ended."""
+        called_off = GenerationCanceled("The generation was called off.")
+        return self._office.give_up(self._case, called_off)

@@ -1,0 +1,1 @@
+"""Keeping images, each under a UUID."""

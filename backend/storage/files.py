@@ -1,0 +1,116 @@
+"""Single files: written whole or not at all, opened without following links."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from backend.storage.base import StorageError, StorageFull
+
+TEMPORARY_PREFIX = ".writing-"
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_CREATE_TRIES = 3
+
+
+def write_atomically(path: Path, data: bytes) -> os.stat_result:
+    """Write `data` to `path`, where nobody sees it before it is all there.
+
+    Readable by its owner only; missing folders are made. Not synced to disk. Raises
+    StorageFull or StorageError, and leaves nothing behind then.
+    """
+    temporary = path.with_name(TEMPORARY_PREFIX + uuid4().hex)
+    try:
+        status = _write_new(temporary, data)
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise storage_error(error) from error
+        raise
+    return status
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO | None]:
+    """The regular file at `path`, open for reading; None for anything else or nothing.
+
+    Raises StorageError when it cannot be read, also for what goes wrong while it is open.
+    """
+    try:
+        descriptor = os.open(path, _READ)
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise storage_error(error) from error
+        yield None
+        return
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        yield None
+        return
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        try:
+            yield file
+        except OSError as error:
+            raise storage_error(error) from error
+
+
+def remove(path: Path) -> int | None:
+    """Remove a file and tell how many bytes it held; None when it was not there.
+
+    Raises StorageError when it cannot be removed.
+    """
+    try:
+        size_bytes = path.lstat().st_size
+        path.unlink()
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise storage_error(error) from error
+        return None
+    return size_bytes
+
+
+def sync(path: Path) -> None:
+    """Have a file or folder written to the disk itself. Raises OSError."""
+    descriptor = os.open(path, _READ)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(error: OSError) -> StorageError:
+    """What a caller is told of `error`."""
+    if error.errno in _NO_ROOM:
+        return StorageFull("The disk that keeps the images is full.")
+    name = errno.errorcode.get(error.errno or 0, "unknown")
+    return StorageError(f"The folder that keeps the images cannot be used ({name}).")
+
+
+def _write_new(path: Path, data: bytes) -> os.stat_result:
+    descriptor = _create(path)
+    try:
+        unwritten = memoryview(data)
+        while unwritten:
+            unwritten = unwritten[os.write(descriptor, unwritten) :]
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: Path) -> int:
+    for _ in range(_CREATE_TRIES):
+        with suppress(FileNotFoundError):
+            return os.open(path, _CREATE, 0o600)
+        # Empty folders are swept away, perhaps just now: hence more than one try.
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, _CREATE, 0o600)

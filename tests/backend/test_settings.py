@@ -1,0 +1,87 @@
+"""Settings come from the environment, and the README tells all of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from backend.settings import Settings
+from backend.settings_table import with_table
+from tests.running import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _no_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_several_webuis_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SD_WEBUI_URL", "http://u:p@one:7860/, https://two/sd")
+    assert Settings().sd_webui_url == ("http://u:p@one:7860", "https://two/sd")
+
+
+def test_an_unset_and_an_empty_webui_mean_look_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().sd_webui_url is None
+    monkeypatch.setenv("SD_WEBUI_URL", "")
+    assert Settings().sd_webui_url is None
+
+
+def test_none_means_no_webui(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SD_WEBUI_URL", "none")
+    assert Settings().sd_webui_url == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("True", "true"), ("1", "true"), ("off", "false"), ("overflow", "overflow")],
+)
+def test_cpu_fallback_takes_a_truth_or_overflow(
+    monkeypatch: pytest.MonkeyPatch, written: str, meant: str
+) -> None:
+    monkeypatch.setenv("CPU_FALLBACK", written)
+    assert Settings().cpu_fallback == meant
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SD_WEBUI_URL", "ftp://host"),
+        ("SD_WEBUI_URL", "localhost:7860"),
+        ("PORT", "70000"),
+        ("RATELIMIT_GENERATION", "ten a minute"),
+        ("QUEUE_TIMEOUT_S", "inf"),
+        ("MAX_SIZE", "1001"),
+        ("MIN_SIZE", "2040"),
+        ("CPU_FALLBACK", "maybe"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    if variable == "MIN_SIZE":
+        monkeypatch.setenv("MAX_PIXELS", "4096")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_starting_with_a_wrong_setting_names_it_and_ends_with_2() -> None:
+    environ = {**os.environ, "PORT": "http", "SD_WEBUI_URL": "http://user:secret@:1"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "backend"], cwd=ROOT, env=environ, capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    assert "PORT" in ended.stderr
+    assert "SD_WEBUI_URL" in ended.stderr
+    assert "secret" not in ended.stderr
+
+
+def test_the_readme_tells_every_setting() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert readme == with_table(readme), "run: python -m backend.settings_table README.md"
