@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ai.pool import EngineStatus
-
 from backend.api.translate import BASE_PATH
 
 _EXAMPLE = '{"prompt": "a red circle on a blue background", "width": 256, "height": 256}'

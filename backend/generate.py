@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ai.pool import EnginePool, Outcome, Ticket
-
 from ai.errors import DeadlineExceeded, GenerationCanceled
 from ai.generation import GeneratedImage, GenerationRequest
+from ai.pool import EnginePool, Outcome, Ticket
 from backend.storage.base import ImageStore, StorageError, StoredImage
 
 log = logging.getLogger(__name__)

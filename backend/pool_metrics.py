@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ai.pool import EnginePool
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ai.pool import EnginePool
 from backend.metrics import Metrics
 
 STATES = ("up", "cooling", "down", "unknown")

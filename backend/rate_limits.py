@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Flask, Response, request
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded, RequestLimit
@@ -133,7 +134,8 @@ def _scopes_here() -> Iterable[str]:
     return () if blueprint in UNLIMITED else SCOPES_OF.get(blueprint, ("global",))
 
 
-def _redis_options() -> dict[str, object]:
+def _redis_options() -> Any:
+    """What redis.from_url takes; flask-limiter's own type for it knows only text and numbers."""
     return {
         "socket_timeout": REDIS_TIMEOUT_S,
         "socket_connect_timeout": REDIS_TIMEOUT_S,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from ai.engines.a1111 import A1111Engine
-from ai.engines.openvino import OpenVinoEngine
-from ai.pool import EnginePool, PoolPolicy
-
 from ai.demo_model import CHECKPOINT_DIR, CHECKPOINT_NAME
+from ai.engines.a1111 import A1111Engine
 from ai.engines.base import Engine, Tier
+from ai.engines.openvino import OpenVinoEngine
 from ai.errors import EngineError
+from ai.pool import EnginePool, PoolPolicy
+from ai.pool_values import CpuFallback
 from backend.generate import ImageGenerator
 from backend.metrics import Metrics
 from backend.pool_metrics import PoolMetrics
@@ -22,7 +21,8 @@ from backend.storage.base import ImageStore
 from backend.storage.local import LocalImageStore
 from backend.storage.renditions import Renditions
 
-log = logging.getLogger(__name__)
+FALLBACKS: dict[str, CpuFallback] = {"true": "on", "false": "off", "overflow": "overflow"}
+"""What CPU_FALLBACK says, in the pool's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def pool_policy(settings: Settings) -> PoolPolicy:
         queue_timeout_s=settings.queue_timeout_s,
         engine_timeout_s=settings.webui_read_timeout_s,
         max_retries=settings.max_retries,
-        cpu_fallback={"true": "on", "false": "off", "overflow": "overflow"}[settings.cpu_fallback],
+        cpu_fallback=FALLBACKS[settings.cpu_fallback],
     )
 
 

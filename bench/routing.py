@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import random
-import statistics
-import sys
 import time
 
-from ai.routing import Router, Waiting
 from bench.routing_rivals import LeastLoaded, Pressure, RoundRobin, Sluice
 from bench.routing_simulation import clairvoyant_utilisation, simulate, workload
 

@@ -114,7 +114,9 @@ class Pressure:
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
         self._loading: dict[str, float] = {}
         self._idle: OrderedDict[int, None] = OrderedDict.fromkeys(range(len(speeds)))
-        self._idle_by_model: dict[str | None, OrderedDict[int, None]] = {None: OrderedDict(self._idle)}
+        self._idle_by_model: dict[str | None, OrderedDict[int, None]] = {
+            None: OrderedDict(self._idle)
+        }
 
     def arrive(self, job: Job, now: float) -> None:
         self._waiting.setdefault(job.checkpoint, deque()).append(job)

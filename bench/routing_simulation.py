@@ -88,7 +88,9 @@ def workload(
 
 def simulate(load: Workload, routing: Routing) -> Measures:
     loaded: list[str | None] = [None] * len(load.speeds)
-    events: list[tuple[float, int, int, Job]] = [(job.arrives, job.number, -1, job) for job in load.jobs]
+    events: list[tuple[float, int, int, Job]] = [
+        (job.arrives, job.number, -1, job) for job in load.jobs
+    ]
     waits: list[float] = []
     switches, useful, now = 0, 0.0, 0.0
     window = (load.until / 5, load.until)

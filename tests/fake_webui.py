@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import ssl
 import sys
 import threading
 import time
@@ -72,6 +73,7 @@ class FakeWebUI:
         cuda: bool = False,
         realistic: bool = False,
         starting: bool = False,
+        tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -87,10 +89,12 @@ class FakeWebUI:
         self.routes = Routes(self.model, cuda=cuda)
         self.auth = auth
         self.starting = starting
+        self._tls = tls
         self.host, self.port = host, port
         self.seen: list[Seen] = []
-        self.in_flight = self.max_in_flight = self.hang_ups = 0
+        self.in_flight = self.max_in_flight = self.connections = self.hang_ups = 0
         self.stopping = threading.Event()
+        self._held_path: str | None = None
         self._faults: list[tuple[Fault, str]] = []
         self._changed = threading.Condition()
         self._server: Server | None = None
@@ -99,12 +103,14 @@ class FakeWebUI:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
 
     def start(self) -> FakeWebUI:
         self.stopping.clear()
         self.model.state.restart()
         self._server = Server((self.host, self.port), self)
+        if self._tls:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
@@ -114,6 +120,7 @@ class FakeWebUI:
         if self._server is None:
             return
         self.stopping.set()
+        self.release_answers()
         self.model.state.stop()
         self._server.shutdown()
         self._server.break_connections()
@@ -132,6 +139,16 @@ class FakeWebUI:
         """Let the next requests whose path holds `path` meet these, one each, in order."""
         with self._changed:
             self._faults += [(fault, path) for fault in faults]
+
+    def hold_answers_to(self, name: str) -> None:
+        """Handle requests whose path holds `name`, but keep their answers until released."""
+        with self._changed:
+            self._held_path = name
+
+    def release_answers(self) -> None:
+        with self._changed:
+            self._held_path = None
+            self._changed.notify_all()
 
     def take_fault(self, path: str) -> Fault | None:
         with self._changed:
@@ -170,6 +187,14 @@ class FakeWebUI:
             self.max_in_flight = max(self.max_in_flight, self.in_flight)
             self._changed.notify_all()
         return seen
+
+    def wait_while_held(self, path: str) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._held_path is None or self._held_path not in path or self.stopping.is_set()
+                )
+            )
 
     def ended(self, seen: Seen, status: int | None) -> None:
         with self._changed:

@@ -23,9 +23,11 @@ class Fault(StrEnum):
     HANG = "hang"
     """No answer until the server stops."""
     DROP_BEFORE_READING = "drop-before-reading"
-    DROP_AFTER_READING = "drop-after-reading"
-    """The job never runs, the connection is closed without an answer."""
+    DROP_AT_WORK = "drop-at-work"
+    """No answer: the connection is reset after 0.6 s, as by a process that dies of its job."""
     DROP_MID_ANSWER = "drop-mid-answer"
+    TRICKLE = "trickle"
+    """An answer byte by byte, one each tenth of a second."""
     RESET_WHEN_REUSED = "reset-when-reused"
     """A proper answer, but the connection is reset when its next request comes."""
 

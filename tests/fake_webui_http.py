@@ -26,6 +26,9 @@ from tests.fake_webui_wire import (
 if TYPE_CHECKING:
     from tests.fake_webui import FakeWebUI, Seen
 
+_TRICKLE_PAUSE_S = 0.1
+_NEVER_ANSWERS: dict[Fault | None, float | None] = {Fault.HANG: None, Fault.DROP_AT_WORK: 0.6}
+"""Seconds until the connection is reset; None: when the server stops."""
 HANDLER_THREADS = 40
 """Where a real WebUI's handlers end: a queued job holds one, and then even GET progress waits."""
 
@@ -42,6 +45,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        self.webui.connections += 1
         with self._changed:
             self._connections.add(request)
         super().process_request(request, client_address)
@@ -92,20 +96,20 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             with self.server.slots:
                 answer = self._answer(seen, fault)
+                webui.wait_while_held(seen.path)
         finally:
             webui.ended(seen, answer.status if answer else None)
-        if webui.stopping.is_set() or fault in (Fault.DROP_AFTER_READING, Fault.HANG):
+        if webui.stopping.is_set() or fault in _NEVER_ANSWERS:
             self._hang_up()
             return
-        self._send(answer, half=fault == Fault.DROP_MID_ANSWER)
+        self._send(answer, fault)
         self.poisoned = fault == Fault.RESET_WHEN_REUSED
 
     def _answer(self, seen: Seen, fault: Fault | None) -> Answer:
         webui = self.server.webui
         flavour = webui.model.flavour
-        if fault == Fault.HANG:
-            webui.stopping.wait()
-        if fault in (Fault.HANG, Fault.DROP_AFTER_READING):
+        if fault in _NEVER_ANSWERS:
+            webui.stopping.wait(_NEVER_ANSWERS[fault])
             return Answer(0, b"")
         try:
             if webui.starting or fault == Fault.STARTING:
@@ -131,16 +135,26 @@ class _Handler(BaseHTTPRequestHandler):
         if forbidden or (webui.auth is not None and sent != expected):
             raise Refusal(401, "Incorrect username or password", challenge)
 
-    def _send(self, answer: Answer, *, half: bool = False) -> None:
+    def _send(self, answer: Answer, fault: Fault | None) -> None:
         headers = {"Content-Type": "application/json"} | dict(answer.headers)
         self.send_response(answer.status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(answer.body[: len(answer.body) // 2] if half else answer.body)
+        half = fault == Fault.DROP_MID_ANSWER
+        if fault == Fault.TRICKLE:
+            self._trickle(answer.body)
+        else:
+            self.wfile.write(answer.body[: len(answer.body) // 2] if half else answer.body)
         closes_silently = answer.crashed and self.server.webui.model.flavour == "forge"
         self.close_connection = self.close_connection or half or closes_silently
+
+    def _trickle(self, body: bytes) -> None:
+        for index in range(len(body)):
+            self.wfile.write(body[index : index + 1])
+            if self.server.webui.stopping.wait(_TRICKLE_PAUSE_S):
+                break
 
     def _hang_up(self) -> None:
         """Close with a reset, as a process that died or no longer knows the connection."""

@@ -419,7 +419,7 @@ def dropped(http: requests.Session, webui: FakeWebUI) -> bool:
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault.DROP_BEFORE_READING, Fault.DROP_AFTER_READING, Fault.DROP_MID_ANSWER]
+    "fault", [Fault.DROP_BEFORE_READING, Fault.DROP_AT_WORK, Fault.DROP_MID_ANSWER]
 )
 def test_connections_can_be_dropped(webui: FakeWebUI, http: requests.Session, fault: Fault) -> None:
     webui.inject(fault)

@@ -36,17 +36,19 @@ def test_the_curl_lines_make_the_pictures_they_promise(alone: Sluice, visitor: P
     assert len(CURL_LINES) == 3
     for line in CURL_LINES:
         command = line.replace("http://127.0.0.1:5002", alone.url)
-        subprocess.run(command, shell=True, cwd=visitor, check=True, capture_output=True, timeout=120)
+        subprocess.run(
+            command, shell=True, cwd=visitor, check=True, capture_output=True, timeout=120
+        )
     for name in ("picture.png", "like.png", "inpainted.png"):
         assert opened((visitor / name).read_bytes()).size == (256, 256)
-
 
     _inpainting_left_what_the_mask_leaves_black(visitor)
 
 
 def _inpainting_left_what_the_mask_leaves_black(visitor: Path) -> None:
     before, after = (
-        opened((visitor / name).read_bytes()).convert("RGB") for name in ("picture.png", "inpainted.png")
+        opened((visitor / name).read_bytes()).convert("RGB")
+        for name in ("picture.png", "inpainted.png")
     )
     assert before.getpixel((4, 4)) == after.getpixel((4, 4))
     assert before.tobytes() != after.tobytes()

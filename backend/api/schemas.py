@@ -118,7 +118,7 @@ BODIES: tuple[type[GenerationBody], ...] = (Txt2ImgBody, Img2ImgBody, Inpainting
 
 
 class BodyModels:
-    """The three request models with the settings' bounds in them, and so in the OpenAPI document."""
+    """The three request models with the settings' bounds in them: the OpenAPI document's too."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._models: dict[Kind, type[GenerationBody]] = {
@@ -157,9 +157,9 @@ def _bounded(body: type[GenerationBody], bounds: Bounds) -> type[GenerationBody]
     fields: dict[str, Any] = {}
     for name, extra in constraints.items():
         field = body.model_fields[name]
-        annotation = Annotated[_required_part(field.annotation), *extra]
-        optional = field.annotation is not _required_part(field.annotation)
-        fields[name] = (annotation | None if optional else annotation, field)
+        bare: Any = _required_part(field.annotation)
+        annotation: Any = Annotated[(bare, *extra)]
+        fields[name] = (annotation if bare is field.annotation else annotation | None, field)
     return create_model(body.__name__, __base__=body, __doc__=body.__doc__, **fields)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
-from backend.storage.base import parse_image_id
+from backend.storage.base import Usage, parse_image_id
 from backend.storage.files import TEMPORARY_PREFIX
 
 Kind = Literal["image", "rendition", "temporary"]
@@ -33,6 +33,11 @@ class Entry:
     size_bytes: int
     created_at: float
     used_at: float
+
+    @property
+    def usage(self) -> Usage:
+        """What it adds to a store's usage."""
+        return Usage(int(self.kind == "image"), self.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from uuid import UUID, uuid4
 
 from ai.image_files import sniff_whole
 from backend.storage.base import Located, StorageError, StoredImage, Usage
-from backend.storage.files import opened, remove, write_atomically
+from backend.storage.files import TEMPORARY_PREFIX, opened, remove, write_atomically
 from backend.storage.folders import Folders
-from backend.storage.sweeper import Sweeper, Tally
+from backend.storage.sweeper import Sweeper
 from backend.storage.syncer import Syncer
+from backend.storage.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +76,10 @@ class LocalImageStore:
     def put_rendition(self, image_id: UUID, name: str, data: bytes) -> Located | None:
         """Keep what was made of an image; None when that is gone by now."""
         self._keep(self._folders.renditions(image_id) / name, data, images=0)
-        kept = self.locate_rendition(image_id, name)
-        if kept is None:
-            self.delete(image_id)
-        return kept
+        if self.locate(image_id) is None:
+            self._remove_renditions(image_id)
+            return None
+        return self.locate_rendition(image_id, name)
 
     def locate_rendition(self, image_id: UUID, name: str) -> Located | None:
         """Where a rendition is; None when it or its image is not there. A use of both."""
@@ -90,11 +91,7 @@ class LocalImageStore:
     def delete(self, image_id: UUID) -> bool:
         """Remove an image and its renditions; whether there was one."""
         was_there = self._remove(self._folders.image(image_id), images=1)
-        folder = self._folders.renditions(image_id)
-        with suppress(OSError):
-            for rendition in folder.iterdir():
-                self._remove(rendition, images=0)
-            folder.rmdir()
+        self._remove_renditions(image_id)
         return was_there
 
     def usage(self) -> Usage:
@@ -118,7 +115,7 @@ class LocalImageStore:
 
     def _keep(self, path: Path, data: bytes, *, images: int) -> os.stat_result:
         status = write_atomically(path, data)
-        self._tally.add(images=images, size_bytes=len(data))
+        self._tally.put(path, Usage(images, len(data)))
         self._syncer.sync_later(path)
         self._sweeper.look()
         return status
@@ -127,8 +124,17 @@ class LocalImageStore:
         size_bytes = remove(path)
         if size_bytes is None:
             return False
-        self._tally.add(images=-images, size_bytes=-size_bytes)
+        self._tally.removed(path, Usage(images, size_bytes))
         return True
+
+    def _remove_renditions(self, image_id: UUID) -> None:
+        folder = self._folders.renditions(image_id)
+        with suppress(OSError):
+            for rendition in folder.iterdir():
+                # One that is being written is taken away by its writer, who finds no image.
+                if not rendition.name.startswith(TEMPORARY_PREFIX):
+                    self._remove(rendition, images=0)
+            folder.rmdir()
 
     @contextmanager
     def _opened(self, image_id: UUID, path: Path) -> Iterator[tuple[BinaryIO, Located] | None]:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID
 
-from backend.storage.base import StorageError, Usage
+from backend.storage.base import StorageError
 from backend.storage.eviction import choose
 from backend.storage.files import remove
 from backend.storage.folders import Entry, Folders
+from backend.storage.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -20,30 +21,6 @@ SWEEP_EVERY_S = 300.0
 _WAKE_SHARE = 0.05
 """Of the bound: bytes to be put between two sweeps while the bound is passed."""
 _CLOSE_TIMEOUT_S = 5.0
-
-
-class Tally:
-    """A running count of what a store holds, put right by each sweep."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held = Usage(0, 0)
-
-    def add(self, *, images: int, size_bytes: int) -> None:
-        """Count files that were put or, in negative numbers, removed."""
-        with self._lock:
-            held = self._held
-            # Files of another process may go without ever having been counted here.
-            self._held = Usage(max(0, held.images + images), max(0, held.size_bytes + size_bytes))
-
-    def correct(self, before: Usage, found: Usage) -> None:
-        """Replace what was counted `before` a sweep by what it `found`."""
-        self.add(
-            images=found.images - before.images, size_bytes=found.size_bytes - before.size_bytes
-        )
-
-    def usage(self) -> Usage:
-        return self._held
 
 
 class Sweeper:
@@ -91,26 +68,21 @@ class Sweeper:
     def sweep(self) -> None:
         """Remove now what `choose` lets go of. Raises what `protected` raises, and OSError."""
         with self._sweeping:
-            before, now = self._tally.usage(), time.time()
+            self._tally.begin_recount()
             entries = list(self._folders.entries())
             doomed = choose(
                 entries,
-                now=now,
+                now=time.time(),
                 max_bytes=self._max_bytes,
                 ttl_s=self._ttl_s,
                 protected=self._protected(),
             )
             gone = {entry.path for entry in doomed if _removed(entry)}
-            # What was put since `before` is counted by the one who put it.
-            left = [e for e in entries if e.path not in gone and e.created_at <= now]
-            found = Usage(
-                sum(entry.kind == "image" for entry in left),
-                sum(entry.size_bytes for entry in left),
-            )
-            self._tally.correct(before, found)
-            self._swept_at_bytes = found.size_bytes
+            left = {e.path: e.usage for e in entries if e.path not in gone}
+            self._tally.recounted(left)
+            self._swept_at_bytes = self._tally.usage().size_bytes
         if gone:
-            log.info("images swept", extra={"files": len(gone), "left_bytes": found.size_bytes})
+            log.info("images swept", extra={"removed": len(gone), "left": len(left)})
 
     def _run(self) -> None:
         while not self._closing.is_set():

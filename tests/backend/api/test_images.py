@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 import requests
 
@@ -75,7 +74,9 @@ def test_a_rendition_has_the_format_and_width_asked_for(
     assert sluice.get(f"{image[0]}?{query}").headers["ETag"] == answer.headers["ETag"]
 
 
-@pytest.mark.parametrize("query", ["format=bmp", "width=0", "width=15", "width=99999", "width=abc", "size=3"])
+@pytest.mark.parametrize(
+    "query", ["format=bmp", "width=0", "width=15", "width=99999", "width=abc", "size=3"]
+)
 def test_a_rendition_that_makes_no_sense_is_refused_by_field(
     sluice: Sluice, image: tuple[str, bytes], query: str
 ) -> None:
@@ -84,7 +85,9 @@ def test_a_rendition_that_makes_no_sense_is_refused_by_field(
     assert answer.json()["errors"][0]["field"] == query.split("=")[0]
 
 
-def test_a_deleted_image_is_gone_with_its_renditions(sluice: Sluice, image: tuple[str, bytes]) -> None:
+def test_a_deleted_image_is_gone_with_its_renditions(
+    sluice: Sluice, image: tuple[str, bytes]
+) -> None:
     url = image[0]
     assert sluice.get(f"{url}?width=32").status_code == 200
     assert sluice.http.delete(sluice.url + url, timeout=10).status_code == 204

@@ -17,7 +17,6 @@ from backend.storage.base import ImageStore, Located, StorageError, StorageFull,
 from backend.storage.local import USE_NOTED_EVERY_S, LocalImageStore
 from tests.backend.storage.samples import (
     EVERY,
-    JPEG,
     PNG,
     WEBP,
     age,
@@ -129,6 +128,23 @@ def test_a_rendition_of_an_image_deleted_meanwhile_is_not_kept(
     assert store.usage() == Usage(0, 0)
 
 
+def test_an_image_may_be_deleted_while_its_rendition_is_written(
+    store: LocalImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_id = store.put(PNG, "image/png").id
+    really_write = os.write
+
+    def delete_and_write(descriptor: int, data: memoryview) -> int:
+        store.delete(image_id)
+        return really_write(descriptor, data)
+
+    monkeypatch.setattr("backend.storage.files.os.write", delete_and_write)
+
+    assert store.put_rendition(image_id, "16.webp", WEBP) is None
+    assert files_below(tmp_path) == []
+    assert store.usage() == Usage(0, 0)
+
+
 @pytest.mark.parametrize(
     "left",
     [b"", PNG[:7], PNG[: len(PNG) // 2], PNG[:-1], PNG[:-20] + bytes(20), bytes(len(PNG))],
@@ -172,20 +188,32 @@ def test_links_are_not_followed(store: LocalImageStore, tmp_path: Path) -> None:
     assert outside.exists()
 
 
-def test_a_use_is_noted_at_most_once_an_hour(store: LocalImageStore) -> None:
+def test_a_use_is_noted_at_most_once_an_hour(
+    store: LocalImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = []
+
+    def note(descriptor: int, *, ns: tuple[int, int]) -> None:
+        noted.append(ns)
+        really_note(descriptor, ns=ns)
+
     image_id = store.put(PNG, "image/png").id
     path = path_of(store, image_id)
-
     age(path, created_s=9_000, used_s=USE_NOTED_EVERY_S - 60)
-    before = path.stat()
+    really_note = os.utime
+    monkeypatch.setattr("backend.storage.local.os.utime", note)
     store.locate(image_id)
-    assert path.stat().st_atime_ns == before.st_atime_ns
+    assert noted == []
 
+    monkeypatch.undo()
     age(path, created_s=9_000, used_s=USE_NOTED_EVERY_S + 60)
-    before = path.stat()
-    store.locate(image_id)
-    assert path.stat().st_atime > before.st_atime + USE_NOTED_EVERY_S
-    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    created_ns = path.stat().st_mtime_ns
+    monkeypatch.setattr("backend.storage.local.os.utime", note)
+    for _ in range(3):
+        store.locate(image_id)
+
+    assert [modified for _, modified in noted] == [created_ns]
+    assert path.stat().st_mtime_ns == created_ns
 
 
 def test_using_a_rendition_is_a_use_of_its_image(store: LocalImageStore) -> None:
@@ -247,28 +275,29 @@ def test_a_store_whose_folder_cannot_be_made_starts_and_says_so(tmp_path: Path) 
 
 
 def test_sweeping_evicts_what_was_not_used_for_longest(tmp_path: Path) -> None:
-    store = LocalImageStore(tmp_path, max_bytes=3 * len(PNG), ttl_s=86_400)
+    store = LocalImageStore(tmp_path, max_bytes=4 * len(PNG) - 1, ttl_s=86_400)
     images = [store.put(PNG, "image/png").id for _ in range(3)]
-    for hours, image_id in enumerate(images, start=2):
-        age(path_of(store, image_id), created_s=20_000, used_s=hours * 3_600)
-    store.locate(images[-1])
-    store.put(JPEG, "image/jpeg")
+    paths = [path_of(store, image_id) for image_id in images]
+    for path, hours in zip(paths, (2, 3, 4), strict=True):
+        age(path, created_s=20_000, used_s=hours * 3_600)
+    store.locate(images[2])
+    store.put(PNG, "image/png")
 
     store.sweep()
 
-    assert [store.locate(image_id) is not None for image_id in images] == [True, False, True]
+    assert [path.exists() for path in paths] == [True, False, True]
     store.close()
 
 
 def test_putting_past_the_bound_makes_the_store_sweep(tmp_path: Path) -> None:
     store = LocalImageStore(tmp_path, max_bytes=3 * len(PNG), ttl_s=86_400)
-    images = [store.put(PNG, "image/png").id for _ in range(3)]
-    for image_id in images:
-        age(path_of(store, image_id), created_s=20_000)
+    paths = [path_of(store, store.put(PNG, "image/png").id) for _ in range(3)]
+    for path in paths:
+        age(path, created_s=20_000)
 
     store.put(PNG, "image/png")
 
-    assert eventually(lambda: store.locate(images[0]) is None)
+    assert eventually(lambda: not all(path.exists() for path in paths))
     store.close()
 
 

@@ -12,7 +12,8 @@ import pytest
 from backend.storage.base import StorageError, Usage
 from backend.storage.files import TEMPORARY_PREFIX, write_atomically
 from backend.storage.folders import Folders
-from backend.storage.sweeper import Sweeper, Tally
+from backend.storage.sweeper import Sweeper
+from backend.storage.tally import Tally
 from tests.backend.storage.samples import age, eventually, files_below
 
 
@@ -34,14 +35,15 @@ class Room:
 
     def put(self, *, size: int = 100, created_s: float = 1_000, used_s: float = 500) -> UUID:
         image_id = uuid4()
-        self.write(self.folders.image(image_id), size, created_s, used_s)
-        self.tally.add(images=1, size_bytes=size)
+        path = self.folders.image(image_id)
+        self.write(path, size, created_s, used_s)
+        self.tally.put(path, Usage(1, size))
         return image_id
 
     def put_rendition(self, image_id: UUID, *, size: int = 10, used_s: float = 500) -> Path:
         path = self.folders.renditions(image_id) / "16.png"
         self.write(path, size, 1_000, used_s)
-        self.tally.add(images=0, size_bytes=size)
+        self.tally.put(path, Usage(0, size))
         return path
 
     def write(self, path: Path, size: int, created_s: float, used_s: float) -> None:
@@ -123,7 +125,7 @@ def test_a_sweep_counts_anew_what_there_is(tmp_path: Path) -> None:
     room = Room(tmp_path)
     image_id = room.put(size=50)
     room.put_rendition(image_id, size=7)
-    room.tally.add(images=40, size_bytes=-4_000)
+    room.tally.put(tmp_path / "of another process", Usage(40, 4_000))
 
     room.sweeper.sweep()
 
@@ -131,16 +133,20 @@ def test_a_sweep_counts_anew_what_there_is(tmp_path: Path) -> None:
 
 
 def test_what_changes_during_a_sweep_is_still_counted(tmp_path: Path) -> None:
-    def put_one_more() -> set[UUID]:
-        room.tally.add(images=1, size_bytes=9)
+    def change() -> set[UUID]:
+        room.put(size=9)
+        path = room.folders.image(removed)
+        path.unlink()
+        room.tally.removed(path, Usage(1, 50))
         return set()
 
-    room = Room(tmp_path, protected=put_one_more)
-    room.put(size=50)
+    room = Room(tmp_path, protected=change)
+    removed = room.put(size=50)
+    room.put(size=300)
 
     room.sweeper.sweep()
 
-    assert room.tally.usage() == Usage(2, 59)
+    assert room.tally.usage() == Usage(2, 309)
 
 
 def test_a_file_that_cannot_be_removed_stays_counted(
