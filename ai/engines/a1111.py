@@ -29,7 +29,7 @@ from ai.generation import Generation, GenerationRequest, Progress
 
 _OK = 200
 _NOT_FOUND = 404
-_INTERRUPT_TIMEOUT_S = 10.0
+_INTERRUPT_TIMEOUT_S = 5.0
 """Longer than a probe's: an interrupt given up on may still come, and hit the next job."""
 _INTERRUPT_AGAIN_AFTER_S = (0.05, 0.1, 0.2, 0.4)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from urllib3.response import HTTPResponse
 HANG_UP_TELLS_WITHIN_S = 0.5
 """A peer that had closed the connection resets it within a round trip of our request; one
 that dies of the request works on it first."""
+_BROKEN_OFF = (ConnectionResetError, ssl.SSLEOFError)
 _SERVER_ERROR = 500
 
 
@@ -40,7 +42,7 @@ class _Connection(HTTPConnection):
             self.close()
         try:
             super().request(*args, **kwargs)
-        except ConnectionResetError as error:
+        except _BROKEN_OFF as error:
             if self._answers:
                 raise HungUpBefore from error
             raise
@@ -49,7 +51,7 @@ class _Connection(HTTPConnection):
         sent_at = time.monotonic()
         try:
             response = super().getresponse()
-        except ConnectionResetError as error:
+        except _BROKEN_OFF as error:
             if self._answers and time.monotonic() - sent_at < HANG_UP_TELLS_WITHIN_S:
                 raise HungUpBefore from error
             raise

@@ -11,9 +11,13 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from ai.demo_model.training.pictures import PALETTE, SHAPE_NAMES, draw_shape
+from ai.demo_model.training.shapes import PALETTE, SHAPE_NAMES, draw_shape
+
+Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
 
 GRID = 96  # pictures are reduced to GRID x GRID before they are looked at
 BORDER = 5  # width of the border in grid cells
@@ -43,25 +47,23 @@ def see(picture: Image.Image) -> Seen:
         return Seen(nearest_colour(ground), None, None, 0.0)
     colour = nearest_colour(np.median(pixels[mask], axis=0))
     shape, overlap = nearest_shape(mask)
-    return Seen(
-        nearest_colour(ground), colour, shape if overlap >= RECOGNISED else None, overlap
-    )
+    return Seen(nearest_colour(ground), colour, shape if overlap >= RECOGNISED else None, overlap)
 
 
-def nearest_colour(rgb: np.ndarray) -> str:
+def nearest_colour(rgb: Values) -> str:
     """The palette's colour nearest to (3,) RGB values of 0..255."""
     return min(PALETTE, key=lambda name: float(np.linalg.norm(rgb - np.array(PALETTE[name]))))
 
 
-def border_colour(pixels: np.ndarray) -> np.ndarray:
+def border_colour(pixels: Values) -> Values:
     """(3,) median of the outermost cells of (GRID, GRID, 3) pixels."""
     inside = np.zeros(pixels.shape[:2], dtype=bool)
     inside[BORDER:-BORDER, BORDER:-BORDER] = True
-    median: np.ndarray = np.median(pixels[~inside], axis=0)
+    median: Values = np.median(pixels[~inside], axis=0)
     return median
 
 
-def object_mask(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
+def object_mask(pixels: Values, ground: Values) -> Mask:
     """(GRID, GRID) booleans: the largest piece nearer to the object's colour than the ground's."""
     distance = np.linalg.norm(pixels - ground, axis=2)
     if (distance > CONTRAST).mean() < SMALLEST:
@@ -70,7 +72,7 @@ def object_mask(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
     return largest_piece(distance > np.linalg.norm(pixels - ink, axis=2))
 
 
-def pieces(mask: np.ndarray) -> list[np.ndarray]:
+def pieces(mask: Mask) -> list[Mask]:
     """The connected pieces of a mask (edges touch, corners do not), largest first."""
     left, found = mask.copy(), []
     while left.any():
@@ -85,13 +87,13 @@ def pieces(mask: np.ndarray) -> list[np.ndarray]:
     return sorted(found, key=lambda piece: -int(piece.sum()))
 
 
-def largest_piece(mask: np.ndarray) -> np.ndarray:
+def largest_piece(mask: Mask) -> Mask:
     """The largest connected piece, or the empty mask."""
     found = pieces(mask)
     return found[0] if found else mask
 
 
-def nearest_shape(mask: np.ndarray) -> tuple[str, float]:
+def nearest_shape(mask: Mask) -> tuple[str, float]:
     """The shape that overlaps the mask best, and by how much (0..1)."""
     stencil = to_stencil(mask)
     overlaps = {}
@@ -103,14 +105,14 @@ def nearest_shape(mask: np.ndarray) -> tuple[str, float]:
 
 
 @cache
-def shape_stencil(name: str) -> np.ndarray:
+def shape_stencil(name: str) -> Mask:
     """(STENCIL, STENCIL) booleans of a shape as it should be."""
     image = Image.new("RGB", (4 * GRID, 4 * GRID))
     draw_shape(image, name, (2 * GRID, 2 * GRID), 1.2 * GRID, (255, 255, 255))
     return to_stencil(np.asarray(image)[..., 0] > 127)
 
 
-def to_stencil(mask: np.ndarray) -> np.ndarray:
+def to_stencil(mask: Mask) -> Mask:
     """The mask about its centre of gravity, scaled to a standard area: place and size fall away."""
     ys, xs = np.nonzero(mask)
     middle_y, middle_x = ys.mean() + 0.5, xs.mean() + 0.5
@@ -120,5 +122,5 @@ def to_stencil(mask: np.ndarray) -> np.ndarray:
     scaled = image.transform(
         (STENCIL, STENCIL), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR
     )
-    stencil: np.ndarray = np.asarray(scaled) > 127
+    stencil: Mask = np.asarray(scaled) > 127
     return stencil

@@ -58,7 +58,8 @@ WRONG_VALUES: list[dict[str, Any]] = [
     {"height": "64"}, {"height": 72.5}, {"seed": -2}, {"seed": 2**32}, {"seed": "1"}, {"seed": 0.5},
     {"batch_size": 0}, {"batch_size": 5}, {"batch_size": None}, {"model": 1}, {"model": ""},
     {"model": "../../etc/passwd"}, {"model": "x" * 501}, {"sampler_name": "Nope"},
-    {"sampler_name": 1}, {"scheduler": "nope"}, {"response_format": "png"}, {"response_format": None},
+    {"sampler_name": 1}, {"scheduler": "nope"}, {"response_format": "png"},
+    {"response_format": None},
     {"override_settings": {"outdir_samples": "/tmp"}}, {"script_name": "Custom code"},
     {"alwayson_scripts": {}}, {"init_images": []}, {"n_iter": 2}, {"save_images": True},
 ]  # fmt: skip
