@@ -42,10 +42,8 @@ class Weights:
         self._folder = folder
         self.loras = frozenset(loras)
         if self.loras:
-            properties = {
-                **properties,
-                "adapters": self._adapters((path, 1) for path in self.loras),
-            }
+            announced = self._adapters((path, 1) for path in sorted(self.loras))
+            properties = {**properties, "adapters": announced}
         self._pipelines = self._load(properties)
 
     @property
@@ -66,8 +64,8 @@ class Weights:
         if sampler_type is not None:
             # A new one for each picture: a used one remembers.
             scheduler = self._genai.Scheduler
-            kind = getattr(scheduler.Type, sampler_type)
-            pipeline.set_scheduler(scheduler.from_config(self._folder.scheduler_config, kind))
+            named = getattr(scheduler.Type, sampler_type)
+            pipeline.set_scheduler(scheduler.from_config(self._folder.scheduler_config, named))
         inputs = [self._tensor(pixels[None]) for pixels in _inputs(sketch)]
         made = np.array(pipeline.generate(order.prompt, *inputs, **options).data)
         return made[0] if made.ndim == 4 else None
