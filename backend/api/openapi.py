@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -64,7 +64,7 @@ def document(bounds: Bounds, version: str) -> dict[str, Any]:
     }
 
 
-def _schemas(bodies: Iterable[type[BaseModel]]) -> dict[str, Any]:
+def _schemas(bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
     answers = (GenerationAnswer, ModelsAnswer, SamplersAnswer, ProblemAnswer)
     _, definitions = models_json_schema(
         [(body, "validation") for body in bodies]
@@ -72,7 +72,23 @@ def _schemas(bodies: Iterable[type[BaseModel]]) -> dict[str, Any]:
         ref_template="#/components/schemas/{model}",
     )
     schemas: dict[str, Any] = definitions["$defs"]
-    return schemas
+    forms = {_form_name(body): _form(schemas[body.__name__]) for body in bodies if _has_image(body)}
+    return schemas | forms
+
+
+def _has_image(body: type[BaseModel]) -> bool:
+    return "image" in body.model_fields
+
+
+def _form_name(body: type[BaseModel]) -> str:
+    return body.__name__.replace("Body", "Form")
+
+
+def _form(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same fields as in JSON, but pictures are files."""
+    file = {"type": "string", "format": "binary", "description": "PNG, JPEG, WebP or GIF"}
+    pictures = {name: file for name in ("image", "mask") if name in schema["properties"]}
+    return {**schema, "properties": {**schema["properties"], **pictures}}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
@@ -82,11 +98,13 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 def _generation(body: type[GenerationBody]) -> dict[str, Any]:
     example = examples.BODIES[body.kind]
     content: dict[str, Any] = {JSON: {"schema": _ref(body), "example": example}}
-    if "image" in body.model_fields:
-        content["multipart/form-data"] = {"schema": _ref(body)}
+    if _has_image(body):
+        form = {"$ref": f"#/components/schemas/{_form_name(body)}"}
+        content["multipart/form-data"] = {"schema": form}
     pictures = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in IMAGE_TYPES}
     return {
         "operationId": body.kind,
+        "tags": ["Generate"],
         "summary": (body.__doc__ or "").strip(),
         "requestBody": {"required": True, "content": content},
         "responses": {
@@ -103,6 +121,7 @@ def _generation(body: type[GenerationBody]) -> dict[str, Any]:
 def _get(name: str, summary: str, answer: type[BaseModel]) -> dict[str, Any]:
     return {
         "operationId": name,
+        "tags": ["Engines"],
         "summary": summary,
         "responses": {
             "200": {"description": summary, "content": {JSON: {"schema": _ref(answer)}}},
@@ -116,7 +135,12 @@ def _health(name: str, summary: str, *, ready: bool = False) -> dict[str, Any]:
     responses = {"200": {"description": summary, "content": content}}
     if ready:
         responses["503"] = {"description": "Nothing can generate", "content": content}
-    return {"operationId": name, "summary": summary, "responses": responses}
+    return {
+        "operationId": name,
+        "tags": ["Health"],
+        "summary": summary,
+        "responses": responses,
+    }
 
 
 def _image() -> dict[str, Any]:
@@ -131,6 +155,7 @@ def _image() -> dict[str, Any]:
         "parameters": [image_id],
         "get": {
             "operationId": "image",
+            "tags": ["Images"],
             "summary": "The bytes as the engine made them, or a rendition",
             "parameters": _rendition_parameters(),
             "responses": {
@@ -143,6 +168,7 @@ def _image() -> dict[str, Any]:
         },
         "delete": {
             "operationId": "delete_image",
+            "tags": ["Images"],
             "summary": "Delete the image and its renditions",
             "responses": {"204": {"description": "Gone"}, **_problems((404, 429))},
         },

@@ -64,19 +64,15 @@ def opened(path: Path) -> Iterator[BinaryIO | None]:
             raise storage_error(error) from error
 
 
-def remove(path: Path) -> int | None:
-    """Remove a file and tell how many bytes it held; None when it was not there.
-
-    Raises StorageError when it cannot be removed.
-    """
+def remove(path: Path) -> bool:
+    """Remove a file; whether it was there. Raises StorageError when it cannot be removed."""
     try:
-        size_bytes = path.lstat().st_size
         path.unlink()
     except OSError as error:
         if error.errno not in _NOT_THERE:
             raise storage_error(error) from error
-        return None
-    return size_bytes
+        return False
+    return True
 
 
 def sync(path: Path) -> None:

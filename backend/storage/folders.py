@@ -4,8 +4,8 @@
     renditions/<first two digits of the id>/<id>/<name>
 
 No name says what kind of picture a file is: its first bytes do. A file was created when it
-was last modified, and last used when it was last accessed; both are set by us, so that they
-hold on any mount.
+was last modified, and last used when it was last accessed, which we note ourselves: most mounts
+do not, or not reliably.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ class Entry:
     size_bytes: int
     created_at: float
     used_at: float
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is an image or a rendition, and not on its way to be one."""
+        return self.kind != "temporary"
 
     @property
     def usage(self) -> Usage:

@@ -90,7 +90,7 @@ class LocalImageStore:
 
     def delete(self, image_id: UUID) -> bool:
         """Remove an image and its renditions; whether there was one."""
-        was_there = self._remove(self._folders.image(image_id), images=1)
+        was_there = self._remove(self._folders.image(image_id))
         self._remove_renditions(image_id)
         return was_there
 
@@ -120,12 +120,10 @@ class LocalImageStore:
         self._sweeper.look()
         return status
 
-    def _remove(self, path: Path, *, images: int) -> bool:
-        size_bytes = remove(path)
-        if size_bytes is None:
-            return False
-        self._tally.removed(path, Usage(images, size_bytes))
-        return True
+    def _remove(self, path: Path) -> bool:
+        was_there = remove(path)
+        self._tally.removed(path)
+        return was_there
 
     def _remove_renditions(self, image_id: UUID) -> None:
         folder = self._folders.renditions(image_id)
@@ -133,7 +131,7 @@ class LocalImageStore:
             for rendition in folder.iterdir():
                 # One that is being written is taken away by its writer, who finds no image.
                 if not rendition.name.startswith(TEMPORARY_PREFIX):
-                    self._remove(rendition, images=0)
+                    self._remove(rendition)
             folder.rmdir()
 
     @contextmanager
@@ -150,7 +148,7 @@ class LocalImageStore:
                 return
         log.warning("broken image removed", extra={"image_id": str(image_id)})
         with suppress(StorageError):
-            self._remove(path, images=int(path == self._folders.image(image_id)))
+            self._remove(path)
         yield None
 
 

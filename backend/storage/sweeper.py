@@ -78,7 +78,7 @@ class Sweeper:
                 protected=self._protected(),
             )
             gone = {entry.path for entry in doomed if _removed(entry)}
-            left = {e.path: e.usage for e in entries if e.path not in gone}
+            left = {e.path: e.usage for e in entries if e.path not in gone and e.is_kept}
             self._tally.recounted(left)
             self._swept_at_bytes = self._tally.usage().size_bytes
         if gone:
