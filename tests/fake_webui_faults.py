@@ -49,4 +49,6 @@ class Fault(StrEnum):
     NOT_JSON = "not-json"
     HUGE_ANSWER = "huge-answer"
     """64 MiB and more."""
+    SETS_A_COOKIE = "sets-a-cookie"
+    """A proper answer, through a balancer that wants its clients back."""
     REDIRECT = "redirect"

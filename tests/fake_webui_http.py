@@ -137,6 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer, fault: Fault | None) -> None:
         headers = {"Content-Type": "application/json"} | dict(answer.headers)
+        if fault == Fault.SETS_A_COOKIE:
+            headers["Set-Cookie"] = "box=1; Path=/"
         self.send_response(answer.status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -21,7 +21,6 @@ from ai.errors import (
     EngineError,
     EngineLost,
     EngineTimeout,
-    EngineUnavailable,
     GenerationCanceled,
     WrongResult,
 )
@@ -111,28 +110,20 @@ class A1111Engine:
         body = orjson.dumps(payload(request, choice, may_switch=not known.is_sdcpp))
         with self._in_flight(request) as flight:
             reply = self._send(PATHS[request.kind], body, min(timeout_s, self._read_timeout_s))
-        if reply.status != _OK:
-            raise error_for(self.name, reply)
         if flight.is_interrupted:
             raise GenerationCanceled("the generation was interrupted")
+        if reply.status != _OK:
+            raise error_for(self.name, reply)
         generation = Reading(self.name, request, choice, known).generation(reply.body)
         self._last_used = generation.checkpoint
         return generation
 
     def interrupt(self) -> None:
-        """Stop the one request in flight, whose generate then raises GenerationCanceled.
-
-        A job that has not begun forgets an interrupt, so that it is sent again until the
-        job says that it is stopping.
-        """
+        """Stop the one request in flight, whose generate then raises GenerationCanceled."""
         with self._flights_change:
             flight = self._only_flight()
-            for pause_s in _INTERRUPT_AGAIN_AFTER_S if flight else ():
-                if flight is None or not self._post_interrupt():
-                    return
-                flight.is_interrupted = True
-                if self._is_stopping() or flight.has_landed.wait(pause_s):
-                    return
+            if flight is not None:
+                self._interrupt(flight)
 
     def progress(self, *, preview: bool = False) -> Progress | None:
         """Asked of the upstream each time, within `probe_timeout_s`; never raises."""
@@ -166,18 +157,26 @@ class A1111Engine:
     def _send(self, path: str, body: bytes, timeout_s: float) -> Reply:
         try:
             return self._client.post(path, body, timeout_s=timeout_s)
-        except (EngineTimeout, EngineLost):
+        except EngineError as error:
             self._last_used = None
-            if self._only_flight() is not None:
+            may_be_at_work = isinstance(error, EngineTimeout | EngineLost)
+            if may_be_at_work and self._only_flight() is not None:
                 self._post_interrupt()
             raise
 
+    def _interrupt(self, flight: _Flight) -> None:
+        """A job that has not begun forgets an interrupt: again, until it says it is stopping."""
+        for pause_s in _INTERRUPT_AGAIN_AFTER_S:
+            if not self._post_interrupt():
+                return
+            flight.is_interrupted = True
+            if self._is_stopping() or flight.has_landed.wait(pause_s):
+                return
+
     def _post_interrupt(self) -> bool:
-        """False if it was certainly not heard: refused, or absent as in sd.cpp."""
+        """False if it was refused, or is absent as in sd.cpp; when in doubt it was heard."""
         try:
             reply = self._client.post("interrupt", None, timeout_s=_INTERRUPT_TIMEOUT_S)
-        except EngineUnavailable:
-            return False
         except EngineError:
             return True
         return reply.status == _OK

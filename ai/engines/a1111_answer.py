@@ -17,6 +17,7 @@ import pybase64
 
 from ai.engines.a1111_choice import Choice
 from ai.engines.a1111_facts import Known, is_name
+from ai.engines.a1111_json import read_object
 from ai.engines.base import Checkpoint
 from ai.errors import EngineMadeNan, WrongCheckpoint, WrongResult
 from ai.generation import GeneratedImage, Generation, GenerationRequest, Img2Img, Inpainting
@@ -41,7 +42,9 @@ class Reading:
 
     def generation(self, body: bytes) -> Generation:
         """Raises WrongResult, WrongCheckpoint or EngineMadeNan."""
-        answer = self._object(body, "an answer")
+        answer = read_object(body)
+        if answer is None:
+            self._wrong("sent an answer that cannot be read")
         info = self._info(answer.get("info"))
         seeds = self._seeds(info)
         encoded = self._pictures(answer.get("images"), info, len(seeds))
@@ -58,21 +61,15 @@ class Reading:
         if not isinstance(info, str):
             self._wrong("did not say how it made the picture")
         try:
-            return self._object(info, "details")
-        except WrongResult:
+            details = orjson.loads(info)
+        except orjson.JSONDecodeError:
             if _holds_bare_nan(info):
                 message = f"{self.engine} made no picture: its numbers overflowed"
                 raise EngineMadeNan(self.engine, message) from None
-            raise
-
-    def _object(self, text: bytes | str, what: str) -> dict[str, Any]:
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            value = None
-        if not isinstance(value, dict):
-            self._wrong(f"sent {what} that cannot be read")
-        return value
+            details = None
+        if not isinstance(details, dict):
+            self._wrong("sent details that cannot be read")
+        return details
 
     def _seeds(self, info: dict[str, Any]) -> list[int]:
         asked = self.request.batch_size
@@ -104,10 +101,19 @@ class Reading:
             found = inspect_image(data)
         except ValueError:
             self._wrong("sent a broken picture")
-        size, asked = (found.width, found.height), (self.request.width, self.request.height)
-        if size != asked:
-            self._wrong(f"made {size[0]}x{size[1]} pixels of the {asked[0]}x{asked[1]} asked for")
+        size = found.width, found.height
+        if size not in self._sizes():
+            width, height = self._sizes()[0]
+            self._wrong(f"made {size[0]}x{size[1]} pixels of the {width}x{height} asked for")
         return GeneratedImage(data, found.media_type, *size, seed=seed, encoded=bare)
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """What was asked; or the original's, into which a region painted alone is put back."""
+        request = self.request
+        sizes = [(request.width, request.height)]
+        if isinstance(request, Inpainting) and request.inpaint_full_res:
+            sizes.append((request.image.width, request.image.height))
+        return sizes
 
     def _checkpoint(self, info: dict[str, Any]) -> tuple[str | None, str | None]:
         """Name and hash of what was used. Raises WrongCheckpoint when another was asked."""

@@ -39,7 +39,7 @@ def choose(request: GenerationRequest, known: Known, *, stand_in: bool) -> Choic
         if not stand_in:
             raise UnknownSampler(asked_sampler or "", list(known.spelling))
         sampler = nearest(asked_sampler or "", known.facts.samplers)
-        degraded.append("sampler_name")
+        degraded.append("sampler")
     scheduler = _scheduler(asked_scheduler, known)
     if scheduler is None:
         if not stand_in:
@@ -57,7 +57,7 @@ def _split_old_name(request: GenerationRequest, known: Known) -> tuple[str | Non
         return sampler, scheduler
     for label in known.facts.schedulers:
         start = sampler.casefold().removesuffix(f" {label.casefold()}")
-        if start != sampler.casefold() and canonical(start, known.facts.samplers):
+        if canonical(start, known.facts.samplers):
             return start, label
     return sampler, scheduler
 

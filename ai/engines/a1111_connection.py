@@ -1,7 +1,10 @@
-"""Connections to a WebUI, and which of their failures mean that nothing ran."""
+"""Connections to a WebUI: bounded in time, and knowing which failure means that nothing ran."""
 
 from __future__ import annotations
 
+import http.client
+import io
+import socket
 import ssl
 import time
 from typing import Any
@@ -22,6 +25,36 @@ class HungUpBefore(ConnectionResetError):
     """The peer had closed this kept connection before our request, and never read it."""
 
 
+class _TimedReads(io.RawIOBase):
+    """Reads that end when the socket's timeout, as it is now, has passed over all of them."""
+
+    def __init__(self, sock: socket.socket, reads: io.RawIOBase) -> None:
+        self._sock, self._reads = sock, reads
+        self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left_s)
+        return self._reads.readinto(buffer)
+
+    def close(self) -> None:
+        self._reads.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """An answer whose every byte is to be there within the read timeout, not only the next."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedReads(sock, self.fp.detach()))
+
+
 class _Connection(HTTPConnection):
     """Tells a peer that had hung up long ago from one that broke off at work.
 
@@ -30,6 +63,7 @@ class _Connection(HTTPConnection):
     5xx: such a one is not used again.
     """
 
+    response_class = _TimedResponse
     _answers = 0
     _is_suspect = False
 

@@ -19,16 +19,18 @@ _KEEP_ORIGINAL = 1
 """inpainting_fill: start from what is under the mask, not from a smear of its surroundings."""
 _ONLY_MASKED_PADDING = 32
 """Pixels of context around the mask when only its region is painted: the WebUI's own default."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SDCPP_ARGUMENTS = re.compile(r"</?sd_cpp_extra_args>", re.IGNORECASE)
 
 
 def payload(request: GenerationRequest, choice: Choice, *, may_switch: bool) -> dict[str, Any]:
     """The body to send. `may_switch` says whether the upstream can be told a checkpoint.
 
-    Raises InvalidRequest for a prompt that stable-diffusion.cpp would read as settings.
+    Raises InvalidRequest for a prompt that stable-diffusion.cpp would read as settings, or
+    that no JSON can hold.
     """
-    _refuse_arguments("prompt", request.prompt)
-    _refuse_arguments("negative_prompt", request.negative_prompt)
+    _require_sendable("prompt", request.prompt)
+    _require_sendable("negative_prompt", request.negative_prompt)
     body = {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
@@ -91,6 +93,8 @@ def _base64(picture: Picture) -> str:
     return pybase64.b64encode(picture.data).decode("ascii")
 
 
-def _refuse_arguments(field: str, text: str) -> None:
+def _require_sendable(field: str, text: str) -> None:
     if _SDCPP_ARGUMENTS.search(text):
         raise InvalidRequest(field, "must not hold <sd_cpp_extra_args>")
+    if _LONE_SURROGATE.search(text):
+        raise InvalidRequest(field, "must be whole Unicode characters")

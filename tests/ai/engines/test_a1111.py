@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,6 @@ from ai.engines.base import Checkpoint, Engine
 from ai.errors import (
     EngineMadeNan,
     UnknownCheckpoint,
-    UnknownSampler,
-    UnknownScheduler,
     WrongCheckpoint,
     WrongResult,
 )
@@ -36,7 +35,7 @@ from tests.ai.engines.a1111_support import (
     picture,
     txt2img,
 )
-from tests.fake_webui import TINY_A, TINY_B, FakeCheckpoint, FakeWebUI, Fault
+from tests.fake_webui import FakeWebUI, Fault
 from tests.fake_webui_wire import recorded
 
 
@@ -153,138 +152,6 @@ def test_grids_and_detection_maps_are_left_out(
     assert engine.generate(txt2img(batch_size=2), timeout_s=TIMEOUT_S).images == plain.images
 
 
-# Checkpoints.
-
-
-@pytest.mark.parametrize(
-    "asked", ["tinyB", "tinyB.safetensors", "tinyB.safetensors [054c987e49]", "054c987e49"]
-)
-def test_a_checkpoint_is_asked_for_by_its_lasting_name(
-    webui: FakeWebUI, engine: A1111Engine, asked: str
-) -> None:
-    made = engine.generate(txt2img(checkpoint=asked), timeout_s=TIMEOUT_S)
-    assert (made.checkpoint, made.checkpoint_hash) == ("tinyB", "054c987e49")
-    assert webui.bodies("txt2img")[0]["override_settings"] == {"sd_model_checkpoint": "tinyB"}
-    assert webui.model.options["sd_model_checkpoint"] == TINY_A.title
-
-
-def test_the_checkpoint_left_in_memory_is_told_as_loaded(
-    webui: FakeWebUI, engine: A1111Engine
-) -> None:
-    engine.generate(txt2img(checkpoint="tinyB"), timeout_s=TIMEOUT_S)
-    assert engine.describe().loaded == webui.model.in_memory.name == "tinyB"
-
-
-def test_a_checkpoint_whose_hash_is_not_known_yet_is_recognised_by_name() -> None:
-    unseen = FakeCheckpoint("tinyB", TINY_B.sha256, hash_known=False)
-    with FakeWebUI(checkpoints=(TINY_A, unseen)) as webui, engine_at(webui.url) as engine:
-        assert engine.describe().checkpoints[1] == Checkpoint("tinyB", "tinyB.safetensors")
-        made = engine.generate(txt2img(checkpoint="tinyB"), timeout_s=TIMEOUT_S)
-        assert (made.checkpoint, made.checkpoint_hash) == ("tinyB", "054c987e49")
-
-
-def test_a_checkpoint_it_lacks_is_not_sent_at_all(webui: FakeWebUI, engine: A1111Engine) -> None:
-    with pytest.raises(UnknownCheckpoint) as caught:
-        engine.generate(txt2img(checkpoint="nope"), timeout_s=TIMEOUT_S)
-    assert caught.value.available == ("tinyA", "tinyB")
-    assert webui.bodies("txt2img") == []
-
-
-def test_a_checkpoint_taken_away_since_is_noticed_though_the_webui_says_200(
-    webui: FakeWebUI, engine: A1111Engine
-) -> None:
-    engine.describe()
-    webui.model.checkpoints.remove(TINY_B)
-    with pytest.raises(WrongCheckpoint, match="'tinyA' for 'tinyB'"):
-        engine.generate(txt2img(checkpoint="tinyB"), timeout_s=TIMEOUT_S)
-
-
-@pytest.mark.parametrize(
-    ("title", "used"),
-    [
-        ("sdxl/base_1.0.safetensors [31e35c80fc]", {"sd_model_name": "base_1.0"}),
-        ("sdxl\\base_1.0.safetensors", {"sd_model_name": "base_1.0", "sd_model_hash": "31e35"}),
-        ("base_1.0.gguf", {"sd_model_name": "base_1.0.gguf"}),
-        ("renamed.safetensors", {"sd_model_name": "copy", "sd_model_hash": "31e35c80fc"}),
-    ],
-)
-def test_a_checkpoint_is_recognised_by_hash_or_with_and_without_folder_and_ending(
-    title: str, used: dict[str, str]
-) -> None:
-    row = {"title": title, "model_name": "sdxl_base_1.0", "hash": used.get("sd_model_hash")}
-    with requests_mock.Mocker() as mock, engine_at(URL) as engine:
-        mock_lists(mock)
-        mock.get(f"{API}/sd-models", json=[row])
-        mock.post(f"{API}/txt2img", json=good_answer(**{"sd_model_hash": None} | used))
-        made = engine.generate(txt2img(checkpoint="sdxl_base_1.0"), timeout_s=TIMEOUT_S)
-    assert made.checkpoint == "sdxl_base_1.0"
-
-
-# Samplers and schedulers.
-
-
-@pytest.mark.parametrize("asked", ["Euler a", "euler A", "k_euler_a", "K_EULER_ANCESTRAL"])
-def test_a_sampler_is_sent_by_the_name_the_webui_knows(
-    webui: FakeWebUI, engine: A1111Engine, asked: str
-) -> None:
-    made = engine.generate(txt2img(sampler_name=asked), timeout_s=TIMEOUT_S)
-    assert made.parameters["sampler_name"] == "Euler a"
-    assert webui.bodies("txt2img")[0]["sampler_name"] == "Euler a"
-
-
-def test_a_sampler_it_lacks_is_not_sent_at_all(webui: FakeWebUI, engine: A1111Engine) -> None:
-    with pytest.raises(UnknownSampler) as caught:
-        engine.generate(txt2img(sampler_name="Nope"), timeout_s=TIMEOUT_S)
-    assert "Euler a" in caught.value.available
-    assert webui.bodies("txt2img") == []
-
-
-def test_the_nearest_sampler_stands_in_when_that_is_allowed(
-    webui: FakeWebUI, engine: A1111Engine
-) -> None:
-    asked = txt2img(sampler_name="DPM++ 2S a CFG++", scheduler="Exotic")
-    made = engine.generate(asked, timeout_s=TIMEOUT_S, stand_in=True)
-    assert made.degraded == ("sampler_name", "scheduler")
-    assert made.parameters["sampler_name"] == "Euler a"
-    assert webui.bodies("txt2img")[0]["scheduler"] == "Automatic"
-
-
-def test_names_of_older_webuis_that_hold_the_scheduler_are_understood(
-    webui: FakeWebUI, engine: A1111Engine
-) -> None:
-    made = engine.generate(txt2img(sampler_name="dpm++ SDE karras"), timeout_s=TIMEOUT_S)
-    body = webui.bodies("txt2img")[0]
-    assert (body["sampler_name"], body["scheduler"]) == ("DPM++ SDE", "Karras")
-    assert made.parameters["scheduler"] == "Karras"
-    assert made.degraded == ()
-
-
-@pytest.mark.parametrize("asked", ["SGM Uniform", "sgm_uniform", "SGMUniform", "sgmuniform"])
-def test_a_scheduler_is_sent_by_its_label(
-    webui: FakeWebUI, engine: A1111Engine, asked: str
-) -> None:
-    engine.generate(txt2img(scheduler=asked), timeout_s=TIMEOUT_S)
-    assert webui.bodies("txt2img")[0]["scheduler"] == "SGM Uniform"
-
-
-def test_a_scheduler_it_lacks_is_not_sent_at_all(webui: FakeWebUI, engine: A1111Engine) -> None:
-    with pytest.raises(UnknownScheduler) as caught:
-        engine.generate(txt2img(scheduler="Exotic"), timeout_s=TIMEOUT_S)
-    assert "Karras" in caught.value.available
-    assert webui.bodies("txt2img") == []
-
-
-def test_a_webui_without_schedulers_takes_only_the_automatic_one() -> None:
-    with requests_mock.Mocker() as mock, engine_at(URL) as engine:
-        mock_lists(mock)
-        mock.get(f"{API}/schedulers", status_code=404, json={"detail": "Not Found"})
-        mock.post(f"{API}/txt2img", json=good_answer())
-        assert engine.describe().schedulers == ()
-        assert engine.generate(txt2img(scheduler="automatic"), timeout_s=TIMEOUT_S).images
-        with pytest.raises(UnknownScheduler):
-            engine.generate(txt2img(scheduler="Karras"), timeout_s=TIMEOUT_S)
-
-
 # 200 with something else than asked.
 
 WRONG = {
@@ -315,6 +182,62 @@ def test_a_200_that_is_not_what_was_asked_is_an_error(webui: FakeWebUI, fault: F
         assert type(caught.value) is error
         assert caught.value.engine == "gpu-0"
         assert engine.generate(txt2img(), timeout_s=TIMEOUT_S).images
+
+
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        ({"all_seeds": [True]}, "which seeds"),
+        ({"all_seeds": [-1]}, "which seeds"),
+        ({"all_seeds": [42.0]}, "which seeds"),
+        ({"all_seeds": 42}, "which seeds"),
+        ({"index_of_first_image": True}, "without pictures"),
+        ({"index_of_first_image": -1}, "without pictures"),
+        ({"index_of_first_image": 1}, "0 of 1 pictures"),
+    ],
+)
+def test_details_that_make_no_sense_are_not_believed(info: dict[str, Any], message: str) -> None:
+    with requests_mock.Mocker() as mock, engine_at(URL) as engine:
+        mock_lists(mock)
+        mock.post(f"{API}/txt2img", json=good_answer(**info))
+        with pytest.raises(WrongResult, match=message):
+            engine.generate(txt2img(), timeout_s=TIMEOUT_S)
+
+
+def test_base64_that_a_strict_reader_would_not_take_is_not_passed_on() -> None:
+    answer = good_answer()
+    encoded = answer["images"][0]
+    with requests_mock.Mocker() as mock, engine_at(URL) as engine:
+        mock_lists(mock)
+        mock.post(f"{API}/txt2img", json=answer | {"images": [encoded[:76] + "\n" + encoded[76:]]})
+        with pytest.raises(WrongResult, match="broken picture"):
+            engine.generate(txt2img(), timeout_s=TIMEOUT_S)
+
+
+def test_a_region_painted_alone_comes_back_in_the_size_of_the_original() -> None:
+    asked = {"width": 128, "height": 128, "denoising_strength": 0.9}
+    with requests_mock.Mocker() as mock, engine_at(URL) as engine:
+        mock_lists(mock)
+        mock.post(f"{API}/img2img", json=good_answer())
+        region = inpainting(**asked, inpaint_full_res=True)
+        image = engine.generate(region, timeout_s=TIMEOUT_S).images[0]
+        assert (image.width, image.height) == (64, 64)
+        with pytest.raises(WrongResult, match="64x64 pixels of the 128x128"):
+            engine.generate(inpainting(**asked), timeout_s=TIMEOUT_S)
+
+
+@pytest.mark.parametrize(("asked", "made_with"), [("tinyA", "tinyA"), (None, "tinyA")])
+def test_a_webui_that_tells_the_hash_alone_is_believed(asked: str | None, made_with: str) -> None:
+    info = json.loads(good_answer()["info"])
+    del info["sd_model_name"]
+    with requests_mock.Mocker() as mock, engine_at(URL) as engine:
+        mock_lists(mock)
+        mock.post(f"{API}/txt2img", json=good_answer() | {"info": json.dumps(info)})
+        made = engine.generate(txt2img(checkpoint=asked), timeout_s=TIMEOUT_S)
+        assert (made.checkpoint, made.checkpoint_hash) == (made_with, "fc01b6beb8")
+        assert "unverified" not in made.parameters
+        with pytest.raises(WrongCheckpoint):
+            engine.generate(txt2img(checkpoint="tinyB"), timeout_s=TIMEOUT_S)
 
 
 # stable-diffusion.cpp.

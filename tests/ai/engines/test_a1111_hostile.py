@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ai.engines.a1111_answer import Reading
 from ai.engines.a1111_choice import choose
 from ai.engines.a1111_facts import Known, read_known
+from ai.engines.a1111_json import read_object
 from ai.errors import EngineError, WrongResult
 from tests.ai.engines.a1111_support import (
     API,
@@ -94,6 +95,32 @@ def test_the_answer_that_is_changed_below_is_a_good_one() -> None:
     request, known = txt2img(checkpoint="tinyA"), webui_known()
     reading = Reading("gpu-0", request, choose(request, known, stand_in=False), known)
     assert reading.generation(dumps(good_answer())).images
+
+
+def parsed(body: bytes) -> object:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@given(images=st.lists(st.text(max_size=8), min_size=1, max_size=4), rest=JSON_VALUES)
+@example(images=["iVBO/w==", "a\\b", 'c"d'], rest=None)
+def test_pictures_are_cut_out_just_as_a_parser_would_read_them(
+    images: list[str], rest: object
+) -> None:
+    for separators in ((",", ":"), (", ", ": ")):
+        text = json.dumps({"images": images, "info": rest}, separators=separators)
+        body = text.encode("utf-8", "replace")
+        assert read_object(body) == parsed(body)
+
+
+@given(at=st.integers(0, 60), inserted=st.sampled_from([b'"', b",", b"]", b"}", b"\\", b" ", b""]))
+def test_a_damaged_answer_is_cut_just_as_a_parser_would_read_it(at: int, inserted: bytes) -> None:
+    whole = b'{"images":["iVBORw0K","Ggo=","a"],"parameters":{},"info":""}'
+    for damaged in (whole[:at], whole[:at] + inserted + whole[at:], whole[:at] + whole[at + 1 :]):
+        assert read_object(damaged) == parsed(damaged)
 
 
 @given(key=st.sampled_from(["images", "parameters", "info"]), value=JSON_VALUES)

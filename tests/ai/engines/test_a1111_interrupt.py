@@ -7,17 +7,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ai.engines.a1111 import A1111Engine
-from ai.engines.a1111_progress import read_progress, says_interrupted
 from ai.errors import EngineLost, GenerationCanceled
-from ai.generation import Generation, Progress
-from ai.images import inspect_image
-from tests.ai.engines.a1111_support import TIMEOUT_S, engine_at, img2img, txt2img
+from ai.generation import Generation
+from tests.ai.engines.a1111_support import TIMEOUT_S, engine_at, txt2img
 from tests.fake_webui import FakeWebUI, Fault
 from tests.running import wait_until
 
@@ -67,6 +62,16 @@ def test_an_interrupted_generation_is_canceled_though_the_webui_says_200(
     assert webui.seen[-1].status == 200
     webui.model.state.release()
     assert start().result(TIMEOUT_S).images
+
+
+def test_an_interrupted_generation_is_canceled_though_the_webui_crashed_over_it(
+    webui: FakeWebUI, engine: A1111Engine, start: Start
+) -> None:
+    webui.inject(Fault.CRASH)
+    made = running_at(webui, start, step=20)
+    engine.interrupt()
+    with pytest.raises(GenerationCanceled):
+        made.result(TIMEOUT_S)
 
 
 def test_nothing_is_sent_when_nothing_runs(webui: FakeWebUI, engine: A1111Engine) -> None:
@@ -156,81 +161,6 @@ def test_where_several_run_at_once_none_is_interrupted_or_watched(
         assert made.result(TIMEOUT_S).images
 
 
-def test_progress_tells_step_fraction_and_what_is_left(
-    webui: FakeWebUI, engine: A1111Engine, start: Start
-) -> None:
-    made = running_at(webui, start, step=23)
-    progress = engine.progress()
-    webui.model.state.release()
-    made.result(TIMEOUT_S)
-    assert progress is not None
-    assert (progress.step, progress.steps) == (23, 60)
-    assert progress.fraction == pytest.approx(0.01 + 23 / 60)
-    assert progress.eta_s is not None
-    assert progress.preview is None
-    assert webui.seen[-1].query == "skip_current_image=true"
-
-
-def test_a_preview_is_a_picture_sent_only_when_asked_for(
-    webui: FakeWebUI, engine: A1111Engine, start: Start
-) -> None:
-    made = running_at(webui, start, step=23)
-    progress = engine.progress(preview=True)
-    webui.model.state.release()
-    made.result(TIMEOUT_S)
-    assert progress is not None
-    assert progress.preview is not None
-    assert inspect_image(progress.preview).media_type == "image/png"
-    assert webui.seen[-1].query == ""
-
-
-def test_before_the_first_step_the_steps_of_the_job_before_are_not_believed(
-    webui: FakeWebUI, engine: A1111Engine, start: Start
-) -> None:
-    engine.generate(txt2img(steps=7), timeout_s=TIMEOUT_S)
-    made = running_at(webui, start, step=0)
-    progress = engine.progress()
-    webui.model.state.release()
-    made.result(TIMEOUT_S)
-    assert progress == Progress(fraction=0.0, step=0, steps=60)
-
-
-def test_img2img_takes_a_share_of_its_steps(webui: FakeWebUI, engine: A1111Engine) -> None:
-    webui.model.state.hold(at_step=0)
-    request = img2img(steps=40, denoising_strength=0.5)
-    with ThreadPoolExecutor() as pool:
-        made = pool.submit(engine.generate, request, timeout_s=TIMEOUT_S)
-        webui.model.state.wait_for_step(0)
-        progress = engine.progress()
-        webui.model.state.release()
-        made.result(TIMEOUT_S)
-    assert progress == Progress(steps=20)
-
-
-def test_there_is_no_progress_when_nothing_of_ours_runs(
-    webui: FakeWebUI, engine: A1111Engine, start: Start
-) -> None:
-    assert engine.progress() is None
-    with engine_at(webui.url) as other:
-        made = running_at(webui, start, step=3, on=other)
-        assert engine.progress() is None
-        webui.model.state.release()
-        made.result(TIMEOUT_S)
-    assert webui.bodies("progress") == []
-
-
-@pytest.mark.parametrize(
-    "fault", [Fault.HANG, Fault.STARTING, Fault.UNAUTHORIZED, Fault.DROP_BEFORE_READING]
-)
-def test_progress_that_cannot_be_had_is_none(webui: FakeWebUI, start: Start, fault: Fault) -> None:
-    with engine_at(webui.url, probe_timeout_s=0.2) as engine:
-        made = running_at(webui, start, step=20, on=engine)
-        webui.inject(fault, fault, path="progress")
-        assert engine.progress() is None
-        webui.model.state.release()
-        assert made.result(TIMEOUT_S).images
-
-
 def test_sdcpp_has_neither_progress_nor_interrupt() -> None:
     with FakeWebUI(flavour="sdcpp") as webui, engine_at(webui.url) as engine:
         webui.model.state.hold(3)
@@ -242,41 +172,3 @@ def test_sdcpp_has_neither_progress_nor_interrupt() -> None:
             webui.model.state.release()
             assert made.result(TIMEOUT_S).images
     assert webui.bodies("progress") == []
-
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=4,
-)
-
-
-@given(
-    told=st.fixed_dictionaries(
-        {},
-        optional={
-            "progress": JSON_VALUES,
-            "eta_relative": JSON_VALUES,
-            "current_image": JSON_VALUES,
-            "state": JSON_VALUES
-            | st.fixed_dictionaries(
-                {"job": st.just("scripts_txt2img")},
-                optional={"sampling_step": JSON_VALUES, "sampling_steps": JSON_VALUES},
-            ),
-        },
-    )
-    | JSON_VALUES
-)
-def test_progress_that_makes_no_sense_is_none_or_within_bounds(told: object) -> None:
-    body = orjson.dumps(told)
-    progress = read_progress(body, steps=20)
-    assert says_interrupted(body) is False
-    if progress is not None:
-        assert 0 <= progress.fraction <= 1
-        assert 0 <= progress.step <= progress.steps
-        assert progress.eta_s is None or progress.eta_s >= 0
-
-
-@given(st.binary(max_size=40))
-def test_progress_that_is_no_json_is_none(body: bytes) -> None:
-    assert read_progress(body, steps=20) is None
