@@ -19,6 +19,10 @@ from ai.pool_values import CpuFallback, PoolCheckpoint
 from ai.samplers import canonical
 
 _NOBODY: frozenset[str] = frozenset()
+AUTOMATIC = "Automatic"
+"""The scheduler that leaves the choice to the sampler."""
+_REMEMBERED = 1000
+"""So many answers are kept: callers can spell one thing in many ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ class Catalogue:
         """
         key = (request.checkpoint, request.kind, request.sampler_name, request.scheduler)
         if key not in self._matches:
+            if len(self._matches) >= _REMEMBERED:
+                self._matches.clear()
             self._matches[key] = self._match(request)
         return self._matches[key]
 
@@ -117,25 +123,29 @@ class Catalogue:
             names = having
         skilled = [name for name in names if request.kind in self._facts[name].kinds]
         if not skilled:
-            raise UnsupportedRequest("kind", f"no engine that could serve this does {request.kind}")
-        names = skilled
-        if request.sampler_name is not None:
-            asked = request.sampler_name
-            names = [n for n in skilled if canonical(asked, self._facts[n].samplers)]
-            if not names:
-                raise UnknownSampler(asked, self._offered(skilled, _sampler_names))
-        if request.scheduler is not None:
-            asked = request.scheduler.casefold()
-            taking = [n for n in names if asked in map(str.casefold, self._facts[n].schedulers)]
-            if not taking:
-                raise UnknownScheduler(request.scheduler, self._offered(names, _schedulers))
-            names = taking
-        return frozenset(names)
+            raise UnsupportedRequest("model", f"no engine that has it does {request.kind}")
+        sampling = [name for name in skilled if _has_sampler(self._facts[name], request)]
+        if not sampling:
+            asked = request.sampler_name or ""
+            raise UnknownSampler(asked, self._offered(skilled, _sampler_names))
+        taking = [name for name in sampling if _has_scheduler(self._facts[name], request)]
+        if not taking:
+            raise UnknownScheduler(request.scheduler or "", self._offered(sampling, _schedulers))
+        return frozenset(taking)
 
     def checkpoint_on(self, engine: str, asked: str) -> Checkpoint | None:
         """The checkpoint of `engine` that a caller who wrote `asked` means."""
         known = self._facts[engine].checkpoints if engine in self._facts else ()
         return next((checkpoint for checkpoint in known if checkpoint.answers_to(asked)), None)
+
+    def worded(
+        self, request: GenerationRequest, engine: str, loaded: str | None
+    ) -> GenerationRequest:
+        """`request` with its checkpoint as `engine` spells it; `loaded` if it names none."""
+        if request.checkpoint is None:
+            return replace(request, checkpoint=loaded)
+        known = self.checkpoint_on(engine, request.checkpoint)
+        return request if known is None else replace(request, checkpoint=known.name)
 
     def _name_of(self, asked: str | None, engines: Iterable[str]) -> str | None:
         for engine in sorted(engines) if asked is not None else ():
@@ -153,29 +163,29 @@ class Catalogue:
     # What there is.
 
     def checkpoints(self, loaded: Callable[[str], str | None]) -> tuple[PoolCheckpoint, ...]:
-        """Every checkpoint once; `loaded` tells which one an engine has in memory."""
-        merged: dict[tuple[str, str | None], tuple[Checkpoint, list[str]]] = {}
-        hashes: dict[str, str] = {}
-        members = [(n, c) for n in self._playing() for c in self._facts[n].checkpoints]
-        for _, checkpoint in members:
-            if checkpoint.hash is not None:
-                hashes.setdefault(checkpoint.name, checkpoint.hash)
+        """Every checkpoint once; `loaded` tells which one an engine has in memory.
+
+        Those of one name are one, unless their hashes are known to differ.
+        """
+        members = [(name, c) for name in self._playing() for c in self._facts[name].checkpoints]
+        hashes = {c.name: c.hash for _, c in reversed(members) if c.hash is not None}
+        found: dict[tuple[str, str | None], dict[str, Checkpoint]] = {}
         for engine, checkpoint in members:
             key = (checkpoint.name, checkpoint.hash or hashes.get(checkpoint.name))
-            best, engines = merged.setdefault(key, (checkpoint, []))
-            engines.append(engine)
-            if best.hash is None and checkpoint.hash is not None:
-                merged[key] = (checkpoint, engines)
-        return tuple(
-            PoolCheckpoint(
-                name=checkpoint.name,
-                title=checkpoint.title,
-                hash=checkpoint.hash,
-                engines=tuple(engines),
-                loaded_on=tuple(n for n in engines if loaded(n) == checkpoint.name),
-                devices=tuple(dict.fromkeys(self._devices[n] for n in engines)),
-            )
-            for checkpoint, engines in merged.values()
+            found.setdefault(key, {})[engine] = checkpoint
+        return tuple(self._merged(by_engine, loaded) for by_engine in found.values())
+
+    def _merged(
+        self, by_engine: dict[str, Checkpoint], loaded: Callable[[str], str | None]
+    ) -> PoolCheckpoint:
+        known = max(by_engine.values(), key=lambda checkpoint: checkpoint.hash is not None)
+        return PoolCheckpoint(
+            name=known.name,
+            title=known.title,
+            hash=known.hash,
+            engines=tuple(by_engine),
+            loaded_on=tuple(engine for engine in by_engine if loaded(engine) == known.name),
+            devices=tuple(dict.fromkeys(self._devices[engine] for engine in by_engine)),
         )
 
     def samplers(self) -> tuple[Sampler, ...]:
@@ -192,6 +202,31 @@ class Catalogue:
 
     def _playing(self) -> list[str]:
         return self._known(self._main + self._helpers)
+
+
+def _has_sampler(facts: EngineFacts, request: GenerationRequest) -> bool:
+    """By name or alias; or with the scheduler in the name, as the WebUI had it before 1.9."""
+    asked = request.sampler_name
+    if asked is None or canonical(asked, facts.samplers):
+        return True
+    stems = (_without(asked, scheduler) for scheduler in facts.schedulers)
+    return request.scheduler is None and any(canonical(s, facts.samplers) for s in stems if s)
+
+
+def _without(name: str, scheduler: str) -> str:
+    """The sampler in "DPM++ 2M Karras"; empty when the name does not end that way."""
+    ending = f" {scheduler.casefold()}"
+    return name[: -len(ending)] if name.casefold().endswith(ending) else ""
+
+
+def _has_scheduler(facts: EngineFacts, request: GenerationRequest) -> bool:
+    """Upstreams take "sgm_uniform" and "SGM Uniform" alike; "Automatic" is any sampler's own."""
+    asked = _letters(request.scheduler or AUTOMATIC)
+    return asked == _letters(AUTOMATIC) or asked in map(_letters, facts.schedulers)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def _checkpoint_names(facts: EngineFacts) -> Iterable[str]:

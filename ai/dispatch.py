@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 from ai.catalogue import Catalogue, Match
@@ -21,9 +20,9 @@ from ai.errors import (
     InvalidRequest,
     WrongCheckpoint,
 )
-from ai.generation import Generation, GenerationRequest
+from ai.generation import Generation
 from ai.leases import Lease
-from ai.members import Member
+from ai.members import Member, Members
 from ai.pool_values import Outcome, PoolEvents, PoolPolicy
 from ai.probes import ProbeResult, Probes
 from ai.routing import Router, Start, Waiting
@@ -42,9 +41,7 @@ class Dispatch:
 
     def __init__(self, engines: Sequence[Engine], policy: PoolPolicy, events: PoolEvents) -> None:
         self.policy = policy
-        self.members = {engine.name: Member(engine, policy) for engine in engines}
-        if len(self.members) != len(engines):
-            raise ValueError("the engines of a pool need different names")
+        self.members = Members(engines, policy)
         self.catalogue = Catalogue(engines, policy.cpu_fallback)
         self.router = Router()
         self.timers = Timers()
@@ -53,36 +50,37 @@ class Dispatch:
         self.changed = threading.Condition()
         self._events = events
         self._news: list[Callable[[], None]] = []
-        self._alarm: Timer | None = None
+        self._alarm = Timer(self._look_again)
+        self._alarm_at: float | None = None
 
     @contextmanager
     def changing(self) -> Iterator[float]:
         """Hold the lock for a change; yields the time."""
-        with self.changed:
-            try:
-                yield time.monotonic()
-            finally:
-                self.start_what_can()
-                self.changed.notify_all()
-                news, self._news = self._news, []
-        for tell in news:
-            tell()
+        news: list[Callable[[], None]] = []
+        try:
+            with self.changed:
+                try:
+                    yield time.monotonic()
+                finally:
+                    self.start_what_can()
+                    self.changed.notify_all()
+                    news, self._news = self._news, []
+        finally:
+            _announce(news)
 
     def start(self, wait_s: float) -> None:
         self.timers.start()
-        for member in self.members.values():
-            member.start()
+        self.members.start()
         self.probes.start(wait_s)
 
     def close(self) -> None:
         self.probes.close()
         self.timers.close()
-        for member in self.members.values():
-            member.close()
+        self.members.close()
 
     @property
     def busy(self) -> bool:
-        return bool(self.cases) or any(m.in_flight for m in self.members.values())
+        return bool(self.cases) or self.members.in_flight > 0
 
     # Cases, under the lock.
 
@@ -91,9 +89,9 @@ class Dispatch:
         self.cases[case.number] = case
         turn = None if case.start is None else case.start.turn
         self.router.add(self._waiting(case, match), turn=turn)
-        case.timers.append(
-            self.timers.after(self.policy.queue_timeout_s, partial(self._overdue, case))
-        )
+        too_long = f"No engine was free within {self.policy.queue_timeout_s:g} s."
+        give_up = partial(self.give_up, case, DeadlineExceeded(too_long), only_waiting=True)
+        case.queue_timer = self.timers.after(self.policy.queue_timeout_s, give_up)
 
     def end(self, case: Case, result: Outcome | GenerationError) -> None:
         """The case is over; what its engine still does is nobody's."""
@@ -112,24 +110,19 @@ class Dispatch:
             spill=match.spill - case.tried,
         )
 
-    def give_up(self, case: Case, cause: GenerationError) -> bool:
+    def give_up(self, case: Case, cause: GenerationError, *, only_waiting: bool = False) -> bool:
         """End `case` with `cause`, interrupting its engine; False if it had ended.
 
-        To be called without the lock.
+        To be called without the lock. With `only_waiting` a case at work is left alone.
         """
         with self.changing():
-            if case.ended.is_set():
-                return False
             lease = case.lease
+            if case.ended.is_set() or (only_waiting and lease is not None):
+                return False
             self.end(case, cause)
         if lease is not None:
             lease.stop()
         return True
-
-    def _overdue(self, case: Case) -> None:
-        if case.lease is None:
-            waited_s = self.policy.queue_timeout_s
-            self.give_up(case, DeadlineExceeded(f"No engine was free within {waited_s:g} s."))
 
     # Starting.
 
@@ -142,30 +135,23 @@ class Dispatch:
     def _start(self, case: Case, start: Start, now: float) -> None:
         member = self.members[start.engine]
         member.in_flight += 1
-        case.start = start
-        case.attempts += 1
-        case.queue_s += now - case.queued_since
-        request = self._worded(case.request, member)
-        case.lease = Lease(member.engine, request, stand_in=bool(start.choice))
-        member.call(partial(self._call, case, start, case.lease))
+        request = self.catalogue.worded(case.request, member.name, member.loaded)
+        lease = Lease(member.engine, request, stand_in=bool(start.choice))
+        case.begin(start, lease, now)
+        member.call(partial(self._call, case, start, lease))
         if start.switch:
             self._tell(self._events.switched, start.engine, str(start.job.checkpoint))
         if start.choice != 0:
             self._tell(self._events.fell_back, start.engine)
 
-    def _worded(self, request: GenerationRequest, member: Member) -> GenerationRequest:
-        """The request with the checkpoint's name as this engine spells it."""
-        if request.checkpoint is None:
-            return replace(request, checkpoint=member.loaded) if member.loaded else request
-        known = self.catalogue.checkpoint_on(member.name, request.checkpoint)
-        return replace(request, checkpoint=known.name) if known else request
-
     def _set_alarm(self) -> None:
         """Look again when an engine that holds back may have held back long enough."""
-        if self._alarm is not None:
-            self._alarm.cancel()
         wake_at = self.router.wake_at
-        self._alarm = None if wake_at is None else self.timers.at(wake_at, self._look_again)
+        if wake_at != self._alarm_at:
+            self._alarm_at = wake_at
+            self._alarm.cancel()
+            if wake_at is not None:
+                self._alarm = self.timers.at(wake_at, self._look_again)
 
     def _look_again(self) -> None:
         with self.changing():
@@ -235,22 +221,10 @@ class Dispatch:
     ) -> None:
         """What a result says to the caller: done, once more elsewhere, or failed."""
         if isinstance(result, Generation):
-            self.end(case, self._outcome(case, start, result, engine_s))
+            device = self.members[start.engine].engine.device
+            self.end(case, case.outcome(result, device, engine_s))
         elif not (isinstance(result, EngineError) and self._retry(case, start, result)):
             self.end(case, result)
-
-    def _outcome(
-        self, case: Case, start: Start, generation: Generation, engine_s: float
-    ) -> Outcome:
-        return Outcome(
-            generation=generation,
-            engine=start.engine,
-            device=self.members[start.engine].engine.device,
-            attempts=case.attempts,
-            fallback=start.choice != 0,
-            queue_s=case.queue_s,
-            engine_s=engine_s,
-        )
 
     def _retry(self, case: Case, start: Start, error: EngineError) -> bool:
         """Let it wait for another engine, if it may and one is there."""
@@ -261,11 +235,10 @@ class Dispatch:
             match = self.catalogue.match(case.request)
         except GenerationError:
             return False
-        others = frozenset().union(*match.choices) - case.tried
-        if not any(self.members[name].health.usable for name in others):
+        others = self.members.of(frozenset().union(*match.choices) - case.tried)
+        if not any(member.health.usable for member in others):
             return False
-        case.lease = None
-        case.queued_since = time.monotonic()
+        case.wait_again(time.monotonic())
         self.enqueue(case, match)
         self._tell(self._events.retried, start.engine, error)
         return True
@@ -317,3 +290,11 @@ class Dispatch:
 
     def _tell(self, listener: Callable[..., None], *news: object) -> None:
         self._news.append(partial(listener, *news))
+
+
+def _announce(news: list[Callable[[], None]]) -> None:
+    for tell in news:
+        try:
+            tell()
+        except Exception:
+            log.exception("a listener failed")

@@ -24,13 +24,15 @@ class EngineHealth:
     An engine is asked while "up". After a failure it is "cooling"; when its pause is over
     and a probe finds it well it is up again, on trial: one request at a time until one
     succeeds, and the first failure sends it back for twice as long. A probe that fails
-    makes it "down", which differs in name only: nothing answers there.
+    makes it "down", which differs in name only: nothing answers there. A probe may go
+    unanswered once, for an engine at work can be slow to answer.
     """
 
     def __init__(self, policy: PoolPolicy) -> None:
         self._policy = policy
         self._strikes = 0
         self._pauses = 0
+        self._unanswered = 0
         self._until = 0.0
         self.state: EngineState = "unknown"
         self.on_trial = False
@@ -67,6 +69,7 @@ class EngineHealth:
 
     def probed(self, now: float) -> None:
         """It answered a probe as a working engine does."""
+        self._unanswered = 0
         if self.usable or now < self._until:
             return
         self.on_trial = self.state != "unknown"
@@ -74,6 +77,10 @@ class EngineHealth:
 
     def probe_failed(self, error: EngineError, now: float) -> None:
         """It did not."""
+        if isinstance(error, EngineTimeout):
+            self._unanswered += 1
+            if self.usable and self._unanswered == 1:
+                return
         self.last_error = str(error)
         self._rest("down", now)
 

@@ -1,17 +1,18 @@
-"""A member of the pool: an engine, its health, and the threads that call it."""
+"""The members of a pool: each an engine, its health, and the threads that call it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import SimpleQueue
 
 from ai.engines.base import Engine
 from ai.health import EngineHealth
 from ai.pool_values import EngineStatus, PoolPolicy
 
-JOIN_S = 5.0
-"""How long closing waits for a thread whose engine does not let go."""
+CLOSE_S = 5.0
+"""How long closing waits for engines that do not let go."""
 
 Call = Callable[[], None]
 
@@ -49,13 +50,16 @@ class Member:
         """Have one of its threads do `call`."""
         self._calls.put(call)
 
-    def close(self) -> None:
-        """End the threads, after what they still have to do, and give the engine back."""
+    def stop(self) -> None:
+        """Let the threads end once they have done what they were given."""
         for _ in self._threads:
             self._calls.put(None)
+
+    def close(self, deadline: float) -> None:
+        """After `stop`: wait for the threads until `deadline`, give the engine back."""
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(JOIN_S)
+                thread.join(max(0.0, deadline - time.monotonic()))
         self.engine.close()
 
     def status(self, now: float, queue: int) -> EngineStatus:
@@ -74,3 +78,36 @@ class Member:
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
+
+
+class Members:
+    """All members by name. Raises ValueError when two engines have the same."""
+
+    def __init__(self, engines: Sequence[Engine], policy: PoolPolicy) -> None:
+        self._members = {engine.name: Member(engine, policy) for engine in engines}
+        if len(self._members) != len(engines):
+            raise ValueError("the engines of a pool need different names")
+
+    def __getitem__(self, name: str) -> Member:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    def of(self, names: Iterable[str]) -> list[Member]:
+        return [self._members[name] for name in names]
+
+    @property
+    def in_flight(self) -> int:
+        return sum(member.in_flight for member in self)
+
+    def start(self) -> None:
+        for member in self:
+            member.start()
+
+    def close(self) -> None:
+        deadline = time.monotonic() + CLOSE_S
+        for member in self:
+            member.stop()
+        for member in self:
+            member.close(deadline)

@@ -97,7 +97,7 @@ class EnginePool:
             if timeout_s is not None:
                 late = DeadlineExceeded(f"Not done within {timeout_s:g} s; try again later.")
                 give_up = partial(self._dispatch.give_up, case, late)
-                case.timers.append(self._dispatch.timers.at(now + timeout_s, give_up))
+                case.deadline_timer = self._dispatch.timers.at(now + timeout_s, give_up)
         return Ticket(self, case)
 
     def generate(
@@ -112,10 +112,10 @@ class EnginePool:
         return ticket.result()
 
     def _require_engine(self, match: Match, now: float) -> None:
-        able = [self._dispatch.members[name] for choice in match.choices for name in choice]
+        able = self._dispatch.members.of(frozenset().union(*match.choices))
         if any(member.health.state in ("up", "cooling") for member in able):
             return
-        asked = able or self._dispatch.members.values()
+        asked = able or self._dispatch.members
         pauses = [member.health.cooldown_left_s(now) for member in asked]
         raise NoEngine(
             "No engine that could do this can be reached now.", max(1.0, min(pauses, default=1.0))
@@ -126,14 +126,12 @@ class EnginePool:
         router, policy = self._dispatch.router, self._policy
         if case.lease is not None:
             return
-        place_s = router.seconds_for(case.request.megapixel_steps) / max(1, router.places)
+        place_s = router.seconds_between_starts
         if len(router) > policy.max_queue:
             full = QueueFull(f"{policy.max_queue} requests wait already.", max(1.0, place_s))
         elif router.waiting_of(case.caller) > policy.max_queue_per_caller:
-            full = QueueFull(
-                f"{policy.max_queue_per_caller} requests of yours wait already.",
-                max(1.0, place_s * router.callers),
-            )
+            message = f"{policy.max_queue_per_caller} requests of yours wait already."
+            full = QueueFull(message, max(1.0, place_s * router.callers))
         else:
             return
         self._dispatch.end(case, full)
@@ -154,8 +152,8 @@ class EnginePool:
             own_s = router.seconds_for(case.request.megapixel_steps)
             if case.lease is not None:
                 return max(0.0, own_s - (time.monotonic() - case.lease.began))
-            ahead = router.position(case.number) or 1
-            return own_s + own_s * (ahead - 1) / max(1, router.places)
+            position = router.position(case.number) or 1
+            return own_s + router.seconds_between_starts * (position - 1)
 
     def give_up(self, case: Case, cause: GenerationError) -> bool:
         return self._dispatch.give_up(case, cause)
@@ -166,7 +164,7 @@ class EnginePool:
         """Every engine as it is now."""
         with self._dispatch.changed:
             now, router = time.monotonic(), self._dispatch.router
-            members = self._dispatch.members.values()
+            members = self._dispatch.members
             return tuple(member.status(now, router.queue_of(member.name)) for member in members)
 
     def queue_length(self) -> int:
@@ -177,11 +175,9 @@ class EnginePool:
     def can_serve(self) -> bool:
         """Whether some engine is usable, or rests only for a moment."""
         with self._dispatch.changed:
-            return any(
-                member.health.state in ("up", "cooling")
-                and self._dispatch.catalogue.takes_part(name)
-                for name, member in self._dispatch.members.items()
-            )
+            part = self._dispatch.catalogue.takes_part
+            states = [m.health.state for m in self._dispatch.members if part(m.name)]
+            return "up" in states or "cooling" in states
 
     def checkpoints(self) -> tuple[PoolCheckpoint, ...]:
         """Every checkpoint of every engine, once each."""

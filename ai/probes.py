@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from ai.engines.base import Engine, EngineFacts
 from ai.errors import EngineError, WrongResult
@@ -30,42 +32,44 @@ class Probes:
         self._engines = {engine.name: engine for engine in engines}
         self._report = report
         self._timers = timers
+        self._planning = threading.Lock()
         self._next: dict[str, Timer] = {}
+        self._wanted: dict[str, float] = {}
         self._workers = ThreadPoolExecutor(
             max_workers=min(PROBERS, max(1, len(engines))), thread_name_prefix="pool-probe"
         )
 
     def start(self, wait_s: float) -> None:
         """Probe all; returns when all have answered or `wait_s` is over."""
-        first: list[Future[None]] = [
-            self._workers.submit(self._probe, name) for name in self._engines
-        ]
-        wait(first, timeout=wait_s)
+        wait([self._workers.submit(self._probe, name) for name in self._engines], timeout=wait_s)
 
     def soon(self, engine: str, when: float) -> None:
-        """Probe `engine` at `when` rather than as planned."""
-        planned = self._next.pop(engine, None)
-        if planned is not None:
-            planned.cancel()
-            self._plan(engine, when)
+        """Probe `engine` at `when`, if it was to be later; a probe under way counts first."""
+        with self._planning:
+            planned = self._next.pop(engine, None)
+            if planned is None:
+                self._wanted[engine] = when
+            else:
+                planned.cancel()
+                self._plan(engine, when)
 
     def close(self) -> None:
-        for timer in list(self._next.values()):
-            timer.cancel()
+        """Begin no more probes; returns when those under way have ended."""
         self._workers.shutdown(cancel_futures=True)
 
     def _plan(self, name: str, when: float) -> None:
         self._next[name] = self._timers.at(when, lambda: self._dispatch(name))
 
     def _dispatch(self, name: str) -> None:
-        self._next.pop(name, None)
-        try:
+        with self._planning:
+            self._next.pop(name, None)
+        with contextlib.suppress(RuntimeError):
             self._workers.submit(self._probe, name)
-        except RuntimeError:
-            log.debug("probing has ended")
 
     def _probe(self, name: str) -> None:
-        self._plan(name, self._report(name, self._ask(self._engines[name])))
+        when = self._report(name, self._ask(self._engines[name]))
+        with self._planning:
+            self._plan(name, min(when, self._wanted.pop(name, when)))
 
     def _ask(self, engine: Engine) -> ProbeResult:
         try:

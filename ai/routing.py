@@ -1,37 +1,39 @@
 """Which waiting request goes to which engine next. Values in, decision out: no clock, no I/O.
 
-An engine that is free takes, in this order:
+An engine with a free place takes, of the requests that it may serve:
 
-1. a request that is overdue (below), the most senior first;
-2. while it works off the burst it loaded a checkpoint for: that checkpoint's requests;
-3. a request of another checkpoint whose waiting has cost more than the switch costs all
-   who would wait for it;
-4. a request of the checkpoint it has loaded, by its caller's turn;
-5. any other, by turn, unless engines that have its checkpoint will sooner be free.
+1. one that is overdue (below), the most senior first;
+2. one of the checkpoint it has loaded, by its caller's turn;
+3. one of another checkpoint, where most wait for the fewest engines first, once waiting
+   costs more than switching: when what waits would keep the engines that have the
+   checkpoint busy for longer than `reluctance` switches last, or has waited for as long.
 
-Callers take turns, and a request may pass one whose caller's turn comes before only so
-often. With M the places of the engines in question:
+So requests of one checkpoint that wait together share one switch. Callers take turns, and
+a request may pass others whose turn comes before only within bounds. With M the places of
+the engines able to serve the one passed:
 
-**Fairness.** Between the time a caller's turn begins to count and the start of its next
-request, every other caller starts at most M requests on engines able to serve it: one
-caller's hundred queued requests delay another caller's one by one job per engine.
+**Fairness.** From when a request is its caller's oldest, or when that caller last had a turn,
+every other caller starts at most M requests on engines able to serve it before it starts,
+beside one that has waited for longer: one caller's hundred queued requests delay another
+caller's one by one job per engine.
 
-**No starvation.** A caller's oldest request starts after at most 2 N + P M starts of others
-on its engines, whatever the mix: N is the most callers that waited at once, P `patience`.
-In time that is at most (2 N / M + P + 2) x (longest job + longest switch) + R x longest
-switch, R being `reluctance`: 2 N / M turns, P jobs per engine passed for the sake of
-fewer switches, one in flight, and the longest an idle engine holds back.
+**No starvation.** From when a request is its caller's oldest, others start on engines able
+to serve it at most 2 N + P M times before it does, whatever the mix: N is the most callers
+that waited at once, P `patience`. In time that is at most
+
+    (2 N / M + P + 2) x (longest job + longest switch) + reluctance x longest switch
+
+for turns, passing, what was in flight, and an idle engine's holding back. Both hold
+while the engines stay the same; when some go, M is what is left.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ai.pace import Pace
-from ai.waiting import Line, LineKey, Waiting, WaitingRoom
+from ai.fleet import Fleet, FleetEngine, Run
+from ai.waiting import Choices, Head, Line, LineKey, Waiting, WaitingRoom
 
 __all__ = ["Router", "RoutingPolicy", "Start", "Waiting"]
 
@@ -40,11 +42,12 @@ __all__ = ["Router", "RoutingPolicy", "Start", "Waiting"]
 class RoutingPolicy:
     """`patience`: jobs per engine that may pass a request to save switches.
 
-    `reluctance`: how many times its cost a switch must save before it is made.
+    `reluctance`: how many switches' time waiting must cost before one is made; 2 stands
+    for there and back.
     """
 
     patience: int = 8
-    reluctance: float = 1.0
+    reluctance: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,39 +65,6 @@ class Start:
     turn: int
 
 
-@dataclass(slots=True)
-class _Run:
-    job: Waiting
-    began: float
-    switched: bool
-
-
-@dataclass(slots=True)
-class _Engine:
-    """`burst` is how many more it does for what waited when it loaded its checkpoint."""
-
-    name: str
-    pace: Pace
-    slots: int = 0
-    loaded: str | None = None
-    burst: int = 0
-    runs: dict[int, _Run] = field(default_factory=dict)
-
-    @property
-    def free(self) -> bool:
-        return len(self.runs) < self.slots
-
-    def is_warm_for(self, job: Waiting) -> bool:
-        return job.checkpoint is None or job.checkpoint == self.loaded
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    turn: int
-    job: Waiting
-    line: Line
-
-
 class Router:
     """Keeps the waiting and the engines, and decides what starts next.
 
@@ -106,37 +76,26 @@ class Router:
         self.wake_at: float | None = None
         self._policy = policy or RoutingPolicy()
         self._room = WaitingRoom()
-        self._engines: dict[str, _Engine] = {}
-        self._warm: Counter[str | None] = Counter()
-        self._pace = Pace()
+        self._fleet = Fleet()
+        self._staffs: dict[Choices, tuple[int, frozenset[str], int]] = {}
         self._freed: dict[str, None] = {}
-        self._idle: dict[str, None] = {}
         self._stirred: dict[LineKey, Line] = {}
 
     # What happened.
 
     def set_engine(self, name: str, *, slots: int, loaded: str | None) -> None:
         """`name` may run `slots` requests at once, 0 while it is not usable."""
-        engine = self._engines.get(name)
-        if engine is None:
-            engine = self._engines[name] = _Engine(name, Pace(like=self._pace))
-        self._warm[engine.loaded] -= engine.slots
-        engine.slots, engine.loaded = slots, loaded
-        self._warm[engine.loaded] += engine.slots
-        self._room.memory = sum(engine.slots for engine in self._engines.values())
+        self._fleet.set(name, slots, loaded)
+        self._room.memory = self._fleet.places
+        self._staffs.clear()
         for line in self._room.lines.values():
             self._staff(line)
         self._stirred |= self._room.lines
-        self._idle.pop(name, None)
-        if engine.free:
-            self._freed[name] = None
+        self._freed[name] = None
 
     def add(self, job: Waiting, *, turn: int | None = None) -> None:
-        """Let `job` wait; one that waits again brings its `turn`."""
-        line = self._room.add(job, turn=turn)
-        if line.count == 1:
-            self._staff(line)
-        self._stirred[job.line_key] = line
+        """Let `job` wait; one that waits again brings its `turn`, and goes first."""
+        self._add(job, turn=turn, first=turn is not None)
 
     def replace(self, job: Waiting) -> None:
         """Others than before may serve a request that waits; its caller keeps the turn."""
@@ -144,7 +103,13 @@ class Router:
         if old is not None and old.line_key != job.line_key:
             turn = self._room.callers[job.caller].turn
             self._room.remove(job.id)
-            self.add(job, turn=turn)
+            self._add(job, turn=turn, first=False)
+
+    def _add(self, job: Waiting, *, turn: int | None, first: bool) -> None:
+        line = self._room.add(job, turn=turn, first=first)
+        if line.count == 1:
+            self._staff(line)
+        self._stirred[line.key] = line
 
     def remove(self, job_id: int) -> bool:
         """Take a request out; False when it does not wait."""
@@ -154,13 +119,8 @@ class Router:
         self, engine_name: str, job_id: int, now: float, *, loaded: str | None, learn: bool
     ) -> None:
         """A start has ended; `loaded` is what its engine holds now, `learn` if it went well."""
-        engine = self._engines[engine_name]
-        run = engine.runs.pop(job_id)
-        if learn:
-            engine.pace.learn(run.job.work, now - run.began, switched=run.switched)
-        self._load(engine, loaded)
-        if engine.free:
-            self._freed[engine_name] = None
+        self._fleet.finish(self._fleet[engine_name], job_id, now, loaded, learn=learn)
+        self._freed[engine_name] = None
 
     # What to do.
 
@@ -170,173 +130,133 @@ class Router:
             self.wake_at = None
             self._stirred |= self._room.lines
         while self._freed:
-            engine = self._engines[self._freed.popitem()[0]]
-            if engine.free:
-                self._idle[engine.name] = None
+            engine = self._fleet[self._freed.popitem()[0]]
+            if engine.is_free:
+                self._fleet.set_idle(engine)
                 if start := self._start_on(engine, now):
                     return start
+                self._stirred |= self._room.spilling_to(engine.name)
         while self._stirred:
             line = next(iter(self._stirred.values()))
-            for engine in self._offers(line):
-                if start := self._start_on(engine, now):
-                    return start
+            if start := self._start_of(line, now):
+                return start
             del self._stirred[line.key]
         return None
 
-    def _offers(self, line: Line) -> list[_Engine]:
-        """The idle engines to be asked for a line: the best that is warm, cold, spilt to."""
-        if not line.count or not self._idle:
-            return []
-        idle = [self._engines[name] for name in self._idle if name in line.engines]
-        spare = Counter(engine.loaded for engine in idle)
-        warm = [e for e in idle if line.checkpoint in (None, e.loaded)]
-        best = [min(warm, key=lambda engine: engine.pace.seconds_per_work)] if warm else []
-        if idle and not warm:
-            best.append(max(idle, key=lambda e: (spare[e.loaded], -e.pace.seconds_per_work)))
-        best += [self._engines[name] for name in line.spill if name in self._idle]
-        return best
+    def _start_of(self, line: Line, now: float) -> Start | None:
+        """Something on the idle engine that is best for a line, or else spilt from it."""
+        if not line.count:
+            return None
+        able = line.engines
+        best = self._fleet.idle_warm(able, line.checkpoint) or self._fleet.idle_cold(able)
+        start = None if best is None else self._start_on(best, now)
+        return start or self._spill(line, now)
 
-    def _start_on(self, engine: _Engine, now: float) -> Start | None:
+    def _start_on(self, engine: FleetEngine, now: float) -> Start | None:
         lines = [line for line in self._room.lines.values() if engine.name in line.engines]
-        if not lines:
-            return self._spill(engine, now)
         job = self._overdue(lines) or self._by_turn(engine, lines, now)
-        return self._begin(engine, job, now) if job else None
+        return None if job is None else self._begin(engine, job, now)
+
+    # The rules.
 
     def _overdue(self, lines: Iterable[Line]) -> Waiting | None:
         """The most senior request, if any has been passed as often as it may be."""
-        seniors = [(senior, line) for line in lines if (senior := line.senior())]
-        patience = self._policy.patience
-        for senior, line in seniors:
-            if line.starts - senior.starts >= senior.rivals + patience * line.places:
-                return min(seniors, key=lambda pair: pair[0].number)[0].job
+        seniors = [(line, senior) for line in lines if (senior := line.senior()) is not None]
+        for line, senior in seniors:
+            if line.starts - senior.starts >= senior.rivals + self._policy.patience * line.places:
+                return min((senior for _, senior in seniors), key=lambda s: s.number).job
         return None
 
-    def _by_turn(self, engine: _Engine, lines: Iterable[Line], now: float) -> Waiting | None:
-        heads = sorted((self._head(line) for line in lines), key=lambda head: head.turn)
-        warm = [head for head in heads if engine.is_warm_for(head.job)]
-        best = next((head for head in warm if self._may_pass(head, heads)), None)
-        if best is not None and engine.burst > 0:
-            return best.job
-        for head in heads:
-            if (
-                not engine.is_warm_for(head.job)
-                and self._pays(engine, head.job, best, now)
-                and self._may_pass(head, heads)
-            ):
+    def _by_turn(self, engine: FleetEngine, lines: Iterable[Line], now: float) -> Waiting | None:
+        heads = sorted((line.head() for line in lines), key=lambda head: head.turn)
+        warm = [head for head in heads if engine.is_warm_for(head.job.checkpoint)]
+        for head in warm:
+            if self._may_pass(head, heads):
                 return head.job
-        if best is not None:
-            return best.job
         if warm:
             return heads[0].job
-        self._hold_back(engine, heads)
+        for head in sorted(heads, key=self._shortage, reverse=True):
+            if self._pays(engine, head, now) and self._may_pass(head, heads):
+                return head.job
+        if heads:
+            self._hold_back(engine, heads, now)
         return None
 
-    def _head(self, line: Line) -> _Head:
-        job = line.head()
-        return _Head(self._room.callers[job.caller].turn, job, line)
-
-    def _may_pass(self, head: _Head, heads: Iterable[_Head]) -> bool:
+    def _may_pass(self, head: Head, heads: Iterable[Head]) -> bool:
         """Whether its caller may be served before those whose turn comes before."""
         caller = self._room.callers[head.job.caller]
-        kept_back = 0 if caller.oldest is head.job else 1
-        for other in heads:
-            if other.turn >= head.turn:
-                return True
-            allowed = other.line.places - kept_back
-            if other.job.caller != head.job.caller and (
-                allowed <= 0 or caller.started_since(other.turn, allowed)
-            ):
-                return False
-        return True
+        return not any(
+            caller.started_since(other.turn, other.line.places)
+            for other in heads
+            if other.turn < head.turn
+        )
 
-    def _pays(self, engine: _Engine, job: Waiting, best: _Head | None, now: float) -> bool:
-        """Whether loading a checkpoint for `job` costs less than going on without."""
+    def _shortage(self, head: Head) -> float:
+        """How many wait for each place where a checkpoint is loaded; no place counts half."""
+        checkpoint = head.job.checkpoint
+        warm = self._fleet.warm_places(head.line.engines, checkpoint)
+        return self._room.burst(checkpoint).count / (warm or 0.5)
+
+    def _pays(self, engine: FleetEngine, head: Head, now: float) -> bool:
+        """Whether waiting for engines that have its checkpoint costs more than loading it."""
+        checkpoint = head.job.checkpoint
         switch_s = engine.pace.switch_s * self._policy.reluctance
-        others = self._clearing_s(engine, job.checkpoint)
-        if best is None:
-            return others > switch_s or now - job.since >= switch_s
-        mine = self._clearing_s(engine, engine.loaded)
-        waited_s = self._room.bursts[job.checkpoint].waited_s(now)
-        delayed = self._room.bursts[engine.loaded].count / max(1, self._warm[engine.loaded])
-        return others > mine + switch_s and waited_s > switch_s * (1 + delayed)
+        warm = self._fleet.warm_places(head.line.engines, checkpoint)
+        clearing_s = engine.pace.seconds_for(self._room.burst(checkpoint).work)
+        return clearing_s > warm * switch_s or now >= head.job.since + switch_s
 
-    def _clearing_s(self, engine: _Engine, checkpoint: str | None) -> float:
-        """How long engines that have a checkpoint will take for what waits for it."""
-        warm = self._warm[checkpoint]
-        if not warm:
-            return math.inf
-        return engine.pace.seconds_for(self._room.bursts[checkpoint].work) / warm
-
-    def _hold_back(self, engine: _Engine, heads: Iterable[_Head]) -> None:
-        patience_s = engine.pace.switch_s * self._policy.reluctance
-        again = min(head.job.since for head in heads) + patience_s
+    def _hold_back(self, engine: FleetEngine, heads: Iterable[Head], now: float) -> None:
+        """Have `decide` called again when loading a checkpoint begins to pay."""
+        switch_s = engine.pace.switch_s * self._policy.reluctance
+        times = (head.job.since + switch_s for head in heads)
+        again = min(time for time in times if time > now)
         self.wake_at = again if self.wake_at is None else min(self.wake_at, again)
 
-    def _spill(self, engine: _Engine, now: float) -> Start | None:
-        """Relieve engines whose waiting would last longer than the work here."""
-        for line in self._room.lines.values():
-            if engine.name in line.spill and line.choice == 0:
-                job = line.newest()
-                cost_s = engine.pace.seconds_for(job.work)
-                if not engine.is_warm_for(job):
-                    cost_s += engine.pace.switch_s
-                if self._wait_s(line) > cost_s:
+    def _spill(self, line: Line, now: float) -> Start | None:
+        """Relieve a line whose last would wait longer for its engines than work here takes."""
+        if line.choice != 0 or not line.places:
+            return None
+        job = line.newest()
+        for name in line.spill:
+            engine = self._fleet[name]
+            if self._fleet.is_idle(engine):
+                here_s = engine.pace.seconds_for(job.work)
+                if not engine.is_warm_for(job.checkpoint):
+                    here_s += engine.pace.switch_s
+                if self._fleet.seconds_for(self._room.work, line.engines) > here_s:
                     return self._begin(engine, job, now, spilt=True)
         return None
 
-    def _wait_s(self, line: Line) -> float:
-        """How long the last in a line will wait, if its engines do all that waits."""
-        work = sum(burst.work for burst in self._room.bursts.values())
-        paces = (self._engines[name] for name in line.engines)
-        return work / sum(e.slots / e.pace.seconds_per_work for e in paces if e.slots)
-
-    def _begin(self, engine: _Engine, job: Waiting, now: float, *, spilt: bool = False) -> Start:
-        line = self._room.lines[job.line_key]
-        choice = None if spilt else line.choice
-        for other in self._room.lines.values():
-            if engine.name in other.engines:
-                other.starts += 1
+    def _begin(
+        self, engine: FleetEngine, job: Waiting, now: float, *, spilt: bool = False
+    ) -> Start:
+        choice = None if spilt else self._room.lines[job.line_key].choice
+        for line in self._room.lines.values():
+            if engine.name in line.engines:
+                line.starts += 1
         turn = self._room.start(job)
-        switch = not engine.is_warm_for(job)
-        if switch:
-            self._load(engine, job.checkpoint)
-            waiting = (
-                self._room.bursts[job.checkpoint].count
-                if job.checkpoint in self._room.bursts
-                else 0
-            )
-            engine.burst = math.ceil(waiting / self._warm[job.checkpoint])
-        else:
-            engine.burst -= 1
-        engine.runs[job.id] = _Run(job, now, switch)
-        if engine.free:
+        switched = not engine.is_warm_for(job.checkpoint)
+        self._fleet.begin(engine, job.id, Run(job.work, now, switched), job.checkpoint)
+        if engine.is_free:
             self._freed[engine.name] = None
-        else:
-            self._idle.pop(engine.name, None)
-        return Start(job, engine.name, choice, switch, turn)
-
-    def _load(self, engine: _Engine, checkpoint: str | None) -> None:
-        self._warm[engine.loaded] -= engine.slots
-        engine.loaded = checkpoint
-        self._warm[checkpoint] += engine.slots
+        return Start(job, engine.name, choice, switched, turn)
 
     def _staff(self, line: Line) -> None:
         """Find which of a line's choices can serve it now."""
-        for number, choice in enumerate(line.choices):
-            usable = frozenset(name for name in choice if self._slots(name))
-            if usable:
-                line.choice, line.engines = number, usable
-                line.places = sum(self._slots(name) for name in usable)
-                return
-        line.choice, line.engines, line.places = 0, frozenset(), 0
+        if line.choices not in self._staffs:
+            self._staffs[line.choices] = self._best_usable(line.choices)
+        line.choice, line.engines, line.places = self._staffs[line.choices]
 
-    def _slots(self, name: str) -> int:
-        return self._engines[name].slots if name in self._engines else 0
+    def _best_usable(self, choices: Choices) -> tuple[int, frozenset[str], int]:
+        for number, choice in enumerate(choices):
+            if usable := self._fleet.usable(choice):
+                return number, usable, self._fleet.places_of(usable)
+        return 0, frozenset(), 0
 
     # What can be told.
 
     def __len__(self) -> int:
+        """How many requests wait."""
         return len(self._room)
 
     def waiting_of(self, caller: str) -> int:
@@ -349,9 +269,8 @@ class Router:
 
     def queue_of(self, engine: str) -> int:
         """How many of the waiting an engine could take now."""
-        return sum(
-            line.count for line in self._room.lines.values() if engine in line.engines | line.spill
-        )
+        lines = self._room.lines.values()
+        return sum(x.count for x in lines if engine in x.engines or engine in x.spill)
 
     def position(self, job_id: int) -> int | None:
         """The place in the queue, 1 for the next, if callers simply take turns."""
@@ -360,9 +279,10 @@ class Router:
 
     def seconds_for(self, work: float) -> float:
         """What `work` takes on an engine of middling speed, by what was measured."""
-        return self._pace.seconds_for(work)
+        return self._fleet.pace.seconds_for(work)
 
     @property
-    def places(self) -> int:
-        """How many requests all usable engines can run at once."""
-        return self._room.memory
+    def seconds_between_starts(self) -> float:
+        """How often one of the waiting starts, by what was measured."""
+        mean_work = self._room.work / max(1, len(self._room))
+        return self._fleet.pace.seconds_for(mean_work) / max(1, self._fleet.places)

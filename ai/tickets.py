@@ -6,8 +6,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from ai.engines.base import Device
 from ai.errors import GenerationCanceled, GenerationError
-from ai.generation import GenerationRequest, Progress
+from ai.generation import Generation, GenerationRequest, Progress
 from ai.leases import Lease
 from ai.pool_values import Outcome
 from ai.routing import Start
@@ -34,14 +35,41 @@ class Case:
     start: Start | None = None
     lease: Lease | None = None
     tried: frozenset[str] = frozenset()
-    timers: list[Timer] = field(default_factory=list)
+    queue_timer: Timer | None = None
+    deadline_timer: Timer | None = None
     result: Outcome | GenerationError | None = None
     ended: threading.Event = field(default_factory=threading.Event)
 
+    def begin(self, start: Start, lease: Lease, now: float) -> None:
+        """From now on `lease` is at work on it."""
+        self.start, self.lease = start, lease
+        self.attempts += 1
+        self.queue_s += now - self.queued_since
+        if self.queue_timer is not None:
+            self.queue_timer.cancel()
+
+    def wait_again(self, now: float) -> None:
+        """It was let down, and another engine is to take it."""
+        self.lease = None
+        self.queued_since = now
+
+    def outcome(self, generation: Generation, device: Device, engine_s: float) -> Outcome:
+        """What came of its latest start."""
+        assert self.start is not None
+        return Outcome(
+            generation=generation,
+            engine=self.start.engine,
+            device=device,
+            attempts=self.attempts,
+            fallback=self.start.choice != 0,
+            queue_s=self.queue_s,
+            engine_s=engine_s,
+        )
+
     def end(self, result: Outcome | GenerationError) -> None:
-        for timer in self.timers:
-            timer.cancel()
-        self.timers.clear()
+        for timer in (self.queue_timer, self.deadline_timer):
+            if timer is not None:
+                timer.cancel()
         self.result = result
         self.ended.set()
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 _FEW = 64
-LineKey = tuple[str | None, tuple[frozenset[str], ...], frozenset[str]]
+Choices = tuple[frozenset[str], ...]
+LineKey = tuple[str | None, Choices, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Waiting:
     id: int
     caller: str
     checkpoint: str | None
-    choices: tuple[frozenset[str], ...]
+    choices: Choices
     work: float
     since: float
     spill: frozenset[str] = frozenset()
@@ -71,6 +72,15 @@ class Senior:
     job: Waiting
     starts: int
     rivals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The request of a line whose caller's turn comes first."""
+
+    turn: int
+    job: Waiting
+    line: Line
 
 
 class Line:
@@ -126,8 +136,8 @@ class Line:
     def appoint(self, senior: Senior) -> None:
         heapq.heappush(self._seniors, (senior.number, senior))
 
-    def head(self) -> Waiting:
-        """The request whose caller's turn comes first. The line must not be empty."""
+    def head(self) -> Head:
+        """What comes next by turn. The line must not be empty."""
         while True:
             turn, name = self._turns[0]
             jobs = self._by_caller.get(name)
@@ -136,7 +146,7 @@ class Line:
             elif turn != self._callers[name].turn:
                 heapq.heapreplace(self._turns, (self._callers[name].turn, name))
             else:
-                return next(iter(jobs.values()))
+                return Head(turn, next(iter(jobs.values())), self)
 
     def senior(self) -> Senior | None:
         """Of the callers' oldest requests the one that has been that for longest."""
@@ -154,36 +164,28 @@ class Line:
 
 @dataclass(slots=True)
 class Burst:
-    """What waits for one checkpoint: how many, their work, the sum of when they came."""
+    """What waits for one checkpoint: how many requests, and their work."""
 
     count: int = 0
     work: float = 0.0
-    since_sum: float = 0.0
-
-    def account(self, job: Waiting, sign: int) -> None:
-        self.count += sign
-        self.work += sign * job.work
-        self.since_sum += sign * job.since
-
-    def waited_s(self, now: float) -> float:
-        """All their waiting so far, added up."""
-        return self.count * now - self.since_sum
 
 
 class WaitingRoom:
     """Every waiting request, by line and by caller.
 
-    `memory` is how many of its latest starts are remembered of each caller.
+    `memory` is how many of its latest starts are remembered of each caller, `work` all
+    that waits, in megapixel-steps.
     """
 
     def __init__(self) -> None:
         self.lines: dict[LineKey, Line] = {}
         self.callers: dict[str, Caller] = {}
-        self.bursts: defaultdict[str | None, Burst] = defaultdict(Burst)
-        self.memory = 1
+        self.work = 0.0
+        self.memory = 0
         self._absent: dict[str, Caller] = {}
         self._forget_at = _FEW
         self._jobs: dict[int, Waiting] = {}
+        self._bursts: dict[str | None, Burst] = {}
         self._numbers = itertools.count(1)
 
     def __len__(self) -> int:
@@ -199,21 +201,28 @@ class WaitingRoom:
         rivals = (caller for caller in self.callers.values() if caller is not mine)
         return 1 + before + sum(min(len(c.jobs), before + (c.turn < mine.turn)) for c in rivals)
 
+    def burst(self, checkpoint: str | None) -> Burst:
+        return self._bursts.get(checkpoint) or Burst()
+
+    def spilling_to(self, engine: str) -> dict[LineKey, Line]:
+        return {key: line for key, line in self.lines.items() if engine in line.spill}
+
     def waiting_of(self, caller: str) -> int:
         return len(self.callers[caller].jobs) if caller in self.callers else 0
 
-    def add(self, job: Waiting, *, turn: int | None = None) -> Line:
-        """Let `job` wait; with `turn`, as its caller's next, at that turn or sooner."""
+    def add(self, job: Waiting, *, turn: int | None = None, first: bool = False) -> Line:
+        """Let `job` wait, its caller at `turn` or sooner; `first` of its caller's requests."""
         caller = self._join(job.caller)
         caller.jobs[job.id] = self._jobs[job.id] = job
         if turn is not None:
             caller.turn = min(caller.turn, turn)
+        if first:
             caller.jobs.move_to_end(job.id, last=False)
         line = self.lines.get(job.line_key)
         if line is None:
             line = self.lines[job.line_key] = Line(job.line_key, self.callers)
-        line.add(job, first=turn is not None)
-        self.bursts[job.checkpoint].account(job, 1)
+        line.add(job, first=first)
+        self._account(job, 1)
         if caller.oldest is job:
             self._appoint(job)
         return line
@@ -227,9 +236,7 @@ class WaitingRoom:
         line.remove(job)
         if not line.count:
             del self.lines[job.line_key]
-        self.bursts[job.checkpoint].account(job, -1)
-        if not self.bursts[job.checkpoint].count:
-            del self.bursts[job.checkpoint]
+        self._account(job, -1)
         caller = self.callers[job.caller]
         was_oldest = caller.oldest is job
         del caller.jobs[job.id]
@@ -252,6 +259,14 @@ class WaitingRoom:
             caller.starts.popleft()
         self.remove(job.id)
         return turn
+
+    def _account(self, job: Waiting, sign: int) -> None:
+        burst = self._bursts.setdefault(job.checkpoint, Burst())
+        burst.count += sign
+        burst.work += sign * job.work
+        self.work += sign * job.work
+        if not burst.count:
+            del self._bursts[job.checkpoint]
 
     def _join(self, name: str) -> Caller:
         if name not in self.callers:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
 
 from ai.routing import Router, Waiting
-from bench.routing_simulation import SWITCH_STEPS, Job
+from bench.routing_simulation import SWITCH_STEPS, Job, Routing, Workload
 
 
 class Sluice:
     """The gateway's own router, with nothing told it beforehand."""
 
-    def __init__(self, speeds: Sequence[float]) -> None:
+    def __init__(self, load: Workload) -> None:
         self.router = Router()
-        self._everywhere = (frozenset(f"e{n}" for n in range(len(speeds))),)
+        self._everywhere = (frozenset(f"e{n}" for n in range(len(load.speeds))),)
         self._jobs: dict[int, Job] = {}
-        for n in range(len(speeds)):
-            self.router.set_engine(f"e{n}", slots=1, loaded=None)
+        for n in range(len(load.speeds)):
+            self.router.set_engine(f"e{n}", slots=1, loaded=load.loaded[n])
 
     @property
     def wake_at(self) -> float | None:
@@ -42,10 +43,10 @@ class _PerEngine:
 
     wake_at: float | None = None
 
-    def __init__(self, speeds: Sequence[float]) -> None:
-        self._speeds = speeds
-        self._queues: list[deque[Job]] = [deque() for _ in speeds]
-        self._busy = [False] * len(speeds)
+    def __init__(self, load: Workload) -> None:
+        self._speeds = load.speeds
+        self._queues: list[deque[Job]] = [deque() for _ in load.speeds]
+        self._busy = [False] * len(load.speeds)
         self._touched: list[int] = []
 
     def choose(self, job: Job) -> int:
@@ -71,8 +72,8 @@ class _PerEngine:
 class RoundRobin(_PerEngine):
     """Each job to the next engine in a fixed order."""
 
-    def __init__(self, speeds: Sequence[float]) -> None:
-        super().__init__(speeds)
+    def __init__(self, load: Workload) -> None:
+        super().__init__(load)
         self._next = 0
 
     def choose(self, job: Job) -> int:
@@ -83,21 +84,33 @@ class RoundRobin(_PerEngine):
 class LeastLoaded(_PerEngine):
     """Each job to the engine that would be done with it first, checkpoints left out of it."""
 
-    def __init__(self, speeds: Sequence[float]) -> None:
-        super().__init__(speeds)
-        self._steps = [0.0] * len(speeds)
+    def __init__(self, load: Workload) -> None:
+        super().__init__(load)
+        self._steps = [0] * len(load.speeds)
+        self._by_speed: dict[float, list[tuple[int, int]]] = {}
+        for engine, speed in enumerate(load.speeds):
+            self._by_speed.setdefault(speed, []).append((0, engine))
 
     def choose(self, job: Job) -> int:
         engine = min(
-            range(len(self._speeds)),
+            (self._least_of(heap) for heap in self._by_speed.values()),
             key=lambda n: (self._steps[n] + job.steps) / self._speeds[n],
         )
-        self._steps[engine] += job.steps
+        self._add(engine, job.steps)
         return engine
 
     def finish(self, engine: int, job: Job, now: float) -> None:
-        self._steps[engine] -= job.steps
+        self._add(engine, -job.steps)
         super().finish(engine, job, now)
+
+    def _add(self, engine: int, steps: int) -> None:
+        self._steps[engine] += steps
+        heappush(self._by_speed[self._speeds[engine]], (self._steps[engine], engine))
+
+    def _least_of(self, heap: list[tuple[int, int]]) -> int:
+        while heap[0][0] != self._steps[heap[0][1]]:
+            heappop(heap)
+        return heap[0][1]
 
 
 class Pressure:
@@ -107,16 +120,16 @@ class Pressure:
 
     TOO_NEW_S = 1.5
 
-    def __init__(self, speeds: Sequence[float]) -> None:
+    def __init__(self, load: Workload) -> None:
         self.wake_at: float | None = None
-        self._speeds = speeds
-        self._loaded: list[str | None] = [None] * len(speeds)
+        self._speeds = load.speeds
+        self._loaded = list(load.loaded)
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
         self._loading: dict[str, float] = {}
-        self._idle: OrderedDict[int, None] = OrderedDict.fromkeys(range(len(speeds)))
-        self._idle_by_model: dict[str | None, OrderedDict[int, None]] = {
-            None: OrderedDict(self._idle)
-        }
+        self._idle: OrderedDict[int, None] = OrderedDict.fromkeys(range(len(load.speeds)))
+        self._idle_by_model: dict[str, OrderedDict[int, None]] = {}
+        for engine, model in enumerate(load.loaded):
+            self._idle_by_model.setdefault(model, OrderedDict())[engine] = None
 
     def arrive(self, job: Job, now: float) -> None:
         self._waiting.setdefault(job.checkpoint, deque()).append(job)
@@ -156,3 +169,11 @@ class Pressure:
         if not jobs:
             del self._waiting[model]
         return engine, job
+
+
+RIVALS: dict[str, Callable[[Workload], Routing]] = {
+    "sluice": Sluice,
+    "round-robin": RoundRobin,
+    "least-loaded": LeastLoaded,
+    "pressure": Pressure,
+}

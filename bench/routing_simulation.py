@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,9 +33,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Jobs in the order they arrive, for engines of `speeds`; arrivals end at `until`."""
+    """Jobs in the order they arrive, for engines of `speeds` that begin with `loaded`."""
 
     speeds: Sequence[float]
+    loaded: Sequence[str]
     jobs: Sequence[Job]
     until: float
 
@@ -59,13 +61,17 @@ class Routing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """`utilisation` is of the arrivals' time after its first fifth: pictures, not switches."""
+    """`utilisation`: the part of what the engines can do, as long as jobs come, that went
+    into pictures. `makespan`: when the last job was done. Waits are seconds, `light_p99` is
+    that of the half of the callers who ask least.
+    """
 
     utilisation: float
     makespan: float
     warm_share: float
     wait_p50: float
     wait_p99: float
+    light_p99: float
     switches: int
 
 
@@ -83,17 +89,17 @@ def workload(
         caller = int(callers * chance.random() ** 2)
         checkpoint = chance.randrange(checkpoints)
         jobs.append(Job(number, f"c{caller}", f"m{checkpoint}", chance.choice(STEPS), now))
-    return Workload(speeds, jobs, now)
+    loaded = [f"m{n // len(SPEEDS) % checkpoints}" for n in range(engines)]
+    return Workload(speeds, loaded, jobs, now)
 
 
 def simulate(load: Workload, routing: Routing) -> Measures:
-    loaded: list[str | None] = [None] * len(load.speeds)
+    loaded = list(load.loaded)
     events: list[tuple[float, int, int, Job]] = [
         (job.arrives, job.number, -1, job) for job in load.jobs
     ]
-    waits: list[float] = []
-    switches, useful, now = 0, 0.0, 0.0
-    window = (load.until / 5, load.until)
+    waits: list[tuple[float, Job]] = []
+    switches, useful, now, ended = 0, 0.0, 0.0, 0.0
     while events or routing.wake_at is not None:
         if events and (routing.wake_at is None or events[0][0] <= routing.wake_at):
             now, _, engine, job = heapq.heappop(events)
@@ -101,10 +107,11 @@ def simulate(load: Workload, routing: Routing) -> Measures:
                 routing.arrive(job, now)
             else:
                 routing.finish(engine, job, now)
+                ended = now
         else:
             now = max(now, routing.wake_at or now)
         for engine, job in routing.starts(now):
-            waits.append(now - job.arrives)
+            waits.append((now - job.arrives, job))
             begins = now
             if loaded[engine] != job.checkpoint:
                 loaded[engine] = job.checkpoint
@@ -112,25 +119,28 @@ def simulate(load: Workload, routing: Routing) -> Measures:
                 begins += SWITCH_STEPS / load.speeds[engine]
             ends = begins + job.steps / load.speeds[engine]
             heapq.heappush(events, (ends, job.number, engine, job))
-            useful += load.speeds[engine] * max(0.0, min(ends, window[1]) - max(begins, window[0]))
-    waits.sort()
+            useful += load.speeds[engine] * max(0.0, min(ends, load.until) - begins)
+    asked = Counter(job.caller for job in load.jobs)
+    middling = sorted(asked.values())[len(asked) // 2]
     return Measures(
-        utilisation=useful / (load.capacity * (window[1] - window[0])),
-        makespan=now,
+        utilisation=useful / (load.capacity * load.until),
+        makespan=ended,
         warm_share=1 - switches / len(load.jobs),
-        wait_p50=waits[len(waits) // 2],
-        wait_p99=waits[len(waits) * 99 // 100],
+        wait_p50=_percentile([wait for wait, _ in waits], 50),
+        wait_p99=_percentile([wait for wait, _ in waits], 99),
+        light_p99=_percentile([wait for wait, job in waits if asked[job.caller] <= middling], 99),
         switches=switches,
     )
 
 
+def _percentile(values: list[float], percent: int) -> float:
+    return sorted(values)[len(values) * percent // 100]
+
+
 def clairvoyant_utilisation(load: Workload) -> float:
     """What no order can exceed: all engines as one, never switching, never idle with work."""
-    window = (load.until / 5, load.until)
     useful, backlog, then = 0.0, 0.0, 0.0
     for job in load.jobs:
-        busy_until = then + backlog / load.capacity
-        useful += load.capacity * max(0.0, min(job.arrives, busy_until) - max(then, window[0]))
-        backlog = max(0.0, backlog - load.capacity * (job.arrives - then)) + job.steps
-        then = job.arrives
-    return useful / (load.capacity * (window[1] - window[0]))
+        done = min(backlog, load.capacity * (job.arrives - then))
+        useful, backlog, then = useful + done, backlog - done + job.steps, job.arrives
+    return useful / (load.capacity * load.until)

@@ -18,7 +18,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-_CREATE_TRIES = 3
+_CREATE_TRIES = 10
 
 
 def write_atomically(path: Path, data: bytes) -> os.stat_result:
@@ -107,6 +107,8 @@ def _create(path: Path) -> int:
     for _ in range(_CREATE_TRIES):
         with suppress(FileNotFoundError):
             return os.open(path, _CREATE, 0o600)
-        # Empty folders are swept away, perhaps just now: hence more than one try.
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # Empty folders are swept away, perhaps just now: hence more than one try, and mkdir
+        # may find a folder that is none a moment later.
+        with suppress(FileExistsError, FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, _CREATE, 0o600)

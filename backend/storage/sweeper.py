@@ -80,7 +80,8 @@ class Sweeper:
             gone = {entry.path for entry in doomed if _removed(entry)}
             left = {e.path: e.usage for e in entries if e.path not in gone and e.is_kept}
             self._tally.recounted(left)
-            self._swept_at_bytes = self._tally.usage().size_bytes
+            # Not what is held by now: files put since the look must count as growth.
+            self._swept_at_bytes = sum(file.size_bytes for file in left.values())
         if gone:
             log.info("images swept", extra={"removed": len(gone), "left": len(left)})
 

@@ -114,6 +114,24 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
         write_atomically(tmp_path / "file" / "below", b"content")
 
 
+@pytest.mark.parametrize("stumble", [FileExistsError, FileNotFoundError])
+def test_a_folder_swept_away_while_it_is_made_is_made_again(
+    stumble: type[OSError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_make = Path.mkdir
+    swept = iter([True, True, False])
+
+    def make(folder: Path, mode: int = 0o777, **options: bool) -> None:
+        if next(swept, False):
+            raise stumble
+        really_make(folder, mode, **options)
+
+    monkeypatch.setattr(Path, "mkdir", make)
+    write_atomically(tmp_path / "a" / "file", b"content")
+
+    assert (tmp_path / "a" / "file").read_bytes() == b"content"
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 64 KiB."""
@@ -158,13 +176,13 @@ def test_a_file_that_fails_while_open_is_a_storage_error(tmp_path: Path) -> None
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_removing_tells_the_size_once(tmp_path: Path) -> None:
+def test_removing_tells_whether_there_was_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
 
-    assert remove(path) == 7
-    assert remove(path) is None
-    assert remove(path / "below") is None
+    assert remove(path) is True
+    assert remove(path) is False
+    assert remove(path / "below") is False
 
 
 def test_what_cannot_be_removed_is_a_storage_error(tmp_path: Path) -> None:

@@ -302,13 +302,14 @@ def test_putting_past_the_bound_makes_the_store_sweep(tmp_path: Path) -> None:
 
 
 def test_closing_stops_the_threads(tmp_path: Path) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     store = LocalImageStore(tmp_path, max_bytes=1_000, ttl_s=60)
-    assert threading.active_count() == before + 2
+    started = set(threading.enumerate()) - before
+    assert len(started) == 2
 
     store.close()
 
-    assert threading.active_count() == before
+    assert not any(thread.is_alive() for thread in started)
 
 
 def test_many_at_once_never_meet_a_half_image(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from backend.storage.files import TEMPORARY_PREFIX, write_atomically
 from backend.storage.folders import Folders
 from backend.storage.sweeper import Sweeper
 from backend.storage.tally import Tally
-from tests.backend.storage.samples import age, eventually, files_below
+from tests.backend.storage.samples import DEADLINE_S, age, eventually, files_below
 
 
 class Room:
@@ -137,7 +138,7 @@ def test_what_changes_during_a_sweep_is_still_counted(tmp_path: Path) -> None:
         room.put(size=9)
         path = room.folders.image(removed)
         path.unlink()
-        room.tally.removed(path, Usage(1, 50))
+        room.tally.removed(path)
         return set()
 
     room = Room(tmp_path, protected=change)
@@ -147,6 +148,42 @@ def test_what_changes_during_a_sweep_is_still_counted(tmp_path: Path) -> None:
     room.sweeper.sweep()
 
     assert room.tally.usage() == Usage(2, 309)
+
+
+def test_a_file_still_being_written_is_not_counted(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    image = room.folders.image(room.put(size=50))
+    (image.parent / (TEMPORARY_PREFIX + "x")).write_bytes(bytes(70))
+
+    room.sweeper.sweep()
+
+    assert room.tally.usage() == Usage(1, 50)
+
+
+def test_a_file_swept_up_before_its_writer_counts_it_is_counted_once(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    path = room.folders.image(uuid4())
+    room.write(path, 50, 0, 0)
+
+    room.sweeper.sweep()
+    room.tally.put(path, Usage(1, 50))
+
+    assert room.tally.usage() == Usage(1, 50)
+
+
+def test_a_file_swept_past_before_its_remover_counts_it_off_is_counted_off_once(
+    tmp_path: Path,
+) -> None:
+    room = Room(tmp_path)
+    gone, kept = room.put(size=50), room.put(size=70)
+    path = room.folders.image(gone)
+    path.unlink()
+
+    room.sweeper.sweep()
+    room.tally.removed(path)
+
+    assert room.holds(kept)
+    assert room.tally.usage() == Usage(1, 70)
 
 
 def test_a_file_that_cannot_be_removed_stays_counted(
@@ -176,6 +213,27 @@ def test_the_thread_sweeps_at_the_start_and_again_when_the_bound_is_passed(
         room.sweeper.look()
         assert eventually(lambda: not room.holds(images[0]))
         assert all(room.holds(image_id) for image_id in images[1:])
+
+
+def test_what_was_put_after_a_sweep_had_looked_wakes_the_next_one(tmp_path: Path) -> None:
+    images: list[UUID] = []
+    wanted = 0
+    looked = threading.Event()
+
+    def put_some() -> set[UUID]:
+        images.extend(room.put(size=300, used_s=900 - n) for n in range(wanted))
+        looked.set()
+        return set()
+
+    room = Room(tmp_path, protected=put_some)
+    with room.running():
+        assert looked.wait(DEADLINE_S)
+        wanted = 4
+        room.sweeper.sweep()
+        wanted = 0
+        first, *_ = images
+        room.sweeper.look()
+        assert eventually(lambda: not room.holds(first))
 
 
 def test_the_thread_outlives_a_failing_sweep(
