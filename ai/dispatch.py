@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -23,6 +23,7 @@ from ai.errors import (
 from ai.generation import Generation
 from ai.leases import Lease
 from ai.members import Member, Members
+from ai.news import News, announce
 from ai.pool_values import Outcome, PoolEvents, PoolPolicy
 from ai.probes import ProbeResult, Probes
 from ai.routing import Router, Start, Waiting
@@ -49,14 +50,14 @@ class Dispatch:
         self.cases: dict[int, Case] = {}
         self.changed = threading.Condition()
         self._events = events
-        self._news: list[Callable[[], None]] = []
+        self._news = News()
         self._alarm = Timer(self._look_again)
         self._alarm_at: float | None = None
 
     @contextmanager
     def changing(self) -> Iterator[float]:
         """Hold the lock for a change; yields the time."""
-        news: list[Callable[[], None]] = []
+        news = []
         try:
             with self.changed:
                 try:
@@ -64,9 +65,9 @@ class Dispatch:
                 finally:
                     self.start_what_can()
                     self.changed.notify_all()
-                    news, self._news = self._news, []
+                    news = self._news.take()
         finally:
-            _announce(news)
+            announce(news)
 
     def start(self, wait_s: float) -> None:
         self.timers.start()
@@ -140,9 +141,9 @@ class Dispatch:
         case.begin(start, lease, now)
         member.call(partial(self._call, case, start, lease))
         if start.switch:
-            self._tell(self._events.switched, start.engine, str(start.job.checkpoint))
+            self._news.tell(self._events.switched, start.engine, str(start.job.checkpoint))
         if start.choice != 0:
-            self._tell(self._events.fell_back, start.engine)
+            self._news.tell(self._events.fell_back, start.engine)
 
     def _set_alarm(self) -> None:
         """Look again when an engine that holds back may have held back long enough."""
@@ -240,7 +241,7 @@ class Dispatch:
             return False
         case.wait_again(time.monotonic())
         self.enqueue(case, match)
-        self._tell(self._events.retried, start.engine, error)
+        self._news.tell(self._events.retried, start.engine, error)
         return True
 
     # Health, under the lock but for `_probed`.
@@ -276,7 +277,7 @@ class Dispatch:
         if new != old:
             level = logging.INFO if new == "up" else logging.WARNING
             log.log(level, "engine %s", new, extra={"engine": member.name, "reason": reason})
-            self._tell(self._events.engine_state_changed, member.name, old, new, reason)
+            self._news.tell(self._events.engine_state_changed, member.name, old, new, reason)
 
     def _match_again(self) -> None:
         """Facts have changed: let each waiting request wait for those that serve it now."""
@@ -287,14 +288,3 @@ class Dispatch:
                 self.end(case, error)
             else:
                 self.router.replace(waiting)
-
-    def _tell(self, listener: Callable[..., None], *news: object) -> None:
-        self._news.append(partial(listener, *news))
-
-
-def _announce(news: list[Callable[[], None]]) -> None:
-    for tell in news:
-        try:
-            tell()
-        except Exception:
-            log.exception("a listener failed")

@@ -16,6 +16,8 @@ SWITCH_STEPS = 10
 SPEEDS = (8.0, 12.0, 16.0, 24.0)
 """Steps a second of 512x512: cards of several years, one to three."""
 LOAD = 0.9
+NOWHERE = -1
+"""The engine of an event that is an arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,32 +96,37 @@ def workload(
 
 
 def simulate(load: Workload, routing: Routing) -> Measures:
+    """Play all of `load` by the decisions of `routing`."""
     loaded = list(load.loaded)
-    events: list[tuple[float, int, int, Job]] = [
-        (job.arrives, job.number, -1, job) for job in load.jobs
-    ]
+    arrivals = ((job.arrives, job.number, NOWHERE, job) for job in load.jobs)
+    events: list[tuple[float, int, int, Job]] = list(arrivals)
     waits: list[tuple[float, Job]] = []
     switches, useful, now, ended = 0, 0.0, 0.0, 0.0
     while events or routing.wake_at is not None:
-        if events and (routing.wake_at is None or events[0][0] <= routing.wake_at):
+        if routing.wake_at is not None and not (events and events[0][0] <= routing.wake_at):
+            now = max(now, routing.wake_at)
+        else:
             now, _, engine, job = heapq.heappop(events)
-            if engine < 0:
+            if engine == NOWHERE:
                 routing.arrive(job, now)
             else:
                 routing.finish(engine, job, now)
                 ended = now
-        else:
-            now = max(now, routing.wake_at or now)
         for engine, job in routing.starts(now):
             waits.append((now - job.arrives, job))
-            begins = now
+            speed, begins = load.speeds[engine], now
             if loaded[engine] != job.checkpoint:
                 loaded[engine] = job.checkpoint
                 switches += 1
-                begins += SWITCH_STEPS / load.speeds[engine]
-            ends = begins + job.steps / load.speeds[engine]
-            heapq.heappush(events, (ends, job.number, engine, job))
-            useful += load.speeds[engine] * max(0.0, min(ends, load.until) - begins)
+                begins += SWITCH_STEPS / speed
+            heapq.heappush(events, (begins + job.steps / speed, job.number, engine, job))
+            useful += min(float(job.steps), speed * max(0.0, load.until - begins))
+    return _measures(load, waits, switches, useful, ended)
+
+
+def _measures(
+    load: Workload, waits: list[tuple[float, Job]], switches: int, useful: float, ended: float
+) -> Measures:
     asked = Counter(job.caller for job in load.jobs)
     middling = sorted(asked.values())[len(asked) // 2]
     return Measures(
