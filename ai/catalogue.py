@@ -110,6 +110,27 @@ class Catalogue:
         spill = helping if self._spills else _NOBODY
         return Match(checkpoint, (exact, helping, standing - helping), spill)
 
+    def expected(
+        self,
+        request: GenerationRequest,
+        *,
+        loaded: Callable[[str], str | None],
+        usable: Callable[[str], bool],
+    ) -> Checkpoint | None:
+        """The one checkpoint `request` would be made with now; None where there are several.
+
+        One that names none gets what the engines first to be asked have `loaded`. Raises what
+        `match` does.
+        """
+        choices = self.match(request).choices
+        asked = request.checkpoint
+        if asked is not None:
+            named = (self.checkpoint_on(name, asked) for choice in choices for name in choice)
+            return _the_same([checkpoint for checkpoint in named if checkpoint])
+        ready = ([name for name in choice if usable(name)] for choice in choices)
+        first = next(filter(None, ready), [])
+        return _the_same([self.checkpoint_on(name, loaded(name) or "") for name in first])
+
     def _known(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if name in self._facts]
 
@@ -202,6 +223,16 @@ class Catalogue:
 
     def _playing(self) -> list[str]:
         return self._known(self._main + self._helpers)
+
+
+def _the_same(checkpoints: Sequence[Checkpoint | None]) -> Checkpoint | None:
+    """The checkpoint that all of these are, with its hash if any of them tells it."""
+    known = [checkpoint for checkpoint in checkpoints if checkpoint is not None]
+    names = {checkpoint.name for checkpoint in known}
+    hashes = {checkpoint.hash for checkpoint in known if checkpoint.hash is not None}
+    if len(known) < len(checkpoints) or len(names) != 1 or len(hashes) > 1:
+        return None
+    return next((checkpoint for checkpoint in known if checkpoint.hash), known[0])
 
 
 def _has_sampler(facts: EngineFacts, request: GenerationRequest) -> bool:

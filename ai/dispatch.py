@@ -23,11 +23,11 @@ from ai.errors import (
 from ai.generation import Generation
 from ai.leases import Lease
 from ai.members import Member, Members
-from ai.news import News, announce
+from ai.news import News
 from ai.pool_values import Outcome, PoolEvents, PoolPolicy
 from ai.probes import ProbeResult, Probes
 from ai.routing import Router, Start, Waiting
-from ai.tickets import Case
+from ai.tickets import Case, TicketState
 from ai.timers import Timer, Timers
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,6 @@ class Dispatch:
     @contextmanager
     def changing(self) -> Iterator[float]:
         """Hold the lock for a change; yields the time."""
-        news = []
         try:
             with self.changed:
                 try:
@@ -65,9 +64,8 @@ class Dispatch:
                 finally:
                     self.start_what_can()
                     self.changed.notify_all()
-                    news = self._news.take()
         finally:
-            announce(news)
+            self._news.announce()
 
     def start(self, wait_s: float) -> None:
         self.timers.start()
@@ -90,15 +88,18 @@ class Dispatch:
         self.cases[case.number] = case
         turn = None if case.start is None else case.start.turn
         self.router.add(self._waiting(case, match), turn=turn)
-        too_long = f"No engine was free within {self.policy.queue_timeout_s:g} s."
-        give_up = partial(self.give_up, case, DeadlineExceeded(too_long), only_waiting=True)
-        case.queue_timer = self.timers.after(self.policy.queue_timeout_s, give_up)
+        if not case.patient:
+            too_long = f"No engine was free within {self.policy.queue_timeout_s:g} s."
+            give_up = partial(self.give_up, case, DeadlineExceeded(too_long), only_waiting=True)
+            case.queue_timer = self.timers.after(self.policy.queue_timeout_s, give_up)
 
     def end(self, case: Case, result: Outcome | GenerationError) -> None:
         """The case is over; what its engine still does is nobody's."""
         self.router.remove(case.number)
         self.cases.pop(case.number, None)
         case.end(result)
+        self._follow(case, "ended")
+        case.follow = None
 
     def _waiting(self, case: Case, match: Match) -> Waiting:
         return Waiting(
@@ -140,6 +141,7 @@ class Dispatch:
         lease = Lease(member.engine, request, stand_in=bool(start.choice))
         case.begin(start, lease, now)
         member.call(partial(self._call, case, start, lease))
+        self._follow(case, "processing")
         if start.switch:
             self._news.tell(self._events.switched, start.engine, str(start.job.checkpoint))
         if start.choice != 0:
@@ -288,3 +290,7 @@ class Dispatch:
                 self.end(case, error)
             else:
                 self.router.replace(waiting)
+
+    def _follow(self, case: Case, state: TicketState) -> None:
+        if case.follow is not None:
+            self._news.tell(case.follow, state)

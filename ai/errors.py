@@ -14,6 +14,7 @@
     └── EngineError                 an engine let us down
         ├── EngineUnavailable       refused, starting up or gone: nothing ran there
         │   └── NoEngine            nothing at all can serve now
+        │       └── ShuttingDown    this service is going: ask the next one
         ├── EngineLost              the connection broke while it may have been at work
         ├── EngineTimeout           it took longer than it was given
         ├── EngineRefused           it answered 4xx: our credentials or our request
@@ -121,6 +122,13 @@ class NoEngine(EngineUnavailable):
     def __init__(self, message: str, retry_after_s: float = 5.0) -> None:
         super().__init__("", message)
         self.retry_after_s = retry_after_s
+
+
+class ShuttingDown(NoEngine):
+    """The pool is closing: it takes nothing more, and gives up what it has not done."""
+
+    def __init__(self) -> None:
+        super().__init__("The service is shutting down; try again later.")
 
 
 class EngineLost(EngineError):

@@ -71,9 +71,7 @@ class GenerationRequest:
         _require(RANDOM_SEED <= self.seed <= MAX_SEED, "seed", f"must be -1 to {MAX_SEED}")
         for name in ("width", "height"):
             size = getattr(self, name)
-            _require(
-                size > 0 and size % SIZE_STEP == 0, name, f"must be a multiple of {SIZE_STEP}"
-            )
+            _require(size > 0 and size % SIZE_STEP == 0, name, f"must be a multiple of {SIZE_STEP}")
 
     @property
     def effective_steps(self) -> int:

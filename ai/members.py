@@ -76,8 +76,16 @@ class Member:
         )
 
     def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            call()
+        while self._did_next():
+            pass
+
+    def _did_next(self) -> bool:
+        """Wait for a call and do it; nothing of it is held on to while the next is waited for."""
+        call = self._calls.get()
+        if call is None:
+            return False
+        call()
+        return True
 
 
 class Members:

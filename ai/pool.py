@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ai.catalogue import Match
 from ai.dispatch import Dispatch
-from ai.engines.base import Engine, Sampler
-from ai.errors import DeadlineExceeded, GenerationError, NoEngine, QueueFull
+from ai.engines.base import Checkpoint, Engine, Sampler
+from ai.errors import DeadlineExceeded, GenerationError, NoEngine, QueueFull, ShuttingDown
 from ai.generation import GenerationRequest
 from ai.pool_values import (
     EngineStatus,
@@ -20,7 +20,7 @@ from ai.pool_values import (
     PoolEvents,
     PoolPolicy,
 )
-from ai.tickets import Case, Ticket
+from ai.tickets import Case, Ticket, TicketState
 
 __all__ = [
     "EnginePool",
@@ -31,8 +31,6 @@ __all__ = [
     "PoolPolicy",
     "Ticket",
 ]
-
-_CLOSING = "The service is shutting down; try again later."
 
 
 class EnginePool:
@@ -59,6 +57,14 @@ class EnginePool:
         """Probe all engines, waiting `first_probe_s` at most, and begin to work."""
         self._dispatch.start(self._policy.first_probe_s)
 
+    def dismiss_waiting(self) -> None:
+        """Take no more, and give up what has not begun: it ends with ShuttingDown."""
+        with self._dispatch.changed:
+            self._accepting = False
+            waiting = [case for case in self._dispatch.cases.values() if case.lease is None]
+        for case in waiting:
+            self._dispatch.give_up(case, ShuttingDown(), only_waiting=True)
+
     def drain(self, timeout_s: float) -> bool:
         """Take no more and wait until all has ended; False if that took too long."""
         with self._dispatch.changed:
@@ -66,20 +72,31 @@ class EnginePool:
             return self._dispatch.changed.wait_for(lambda: not self._dispatch.busy, timeout_s)
 
     def close(self) -> None:
-        """Call off what has not ended, stop the threads, close the engines."""
+        """End what has not ended with ShuttingDown, stop the threads, close the engines."""
         with self._dispatch.changed:
             self._accepting = False
             left = list(self._dispatch.cases.values())
         for case in left:
-            self._dispatch.give_up(case, NoEngine(_CLOSING))
+            self._dispatch.give_up(case, ShuttingDown())
         self._dispatch.close()
 
     # Requests.
 
     def submit(
-        self, request: GenerationRequest, *, caller: str, timeout_s: float | None = None
+        self,
+        request: GenerationRequest,
+        *,
+        caller: str,
+        timeout_s: float | None = None,
+        patient: bool = False,
+        again: bool = False,
+        follow: Callable[[Ticket, TicketState], None] | None = None,
     ) -> Ticket:
         """Queue `request` for `caller`; within `timeout_s`, if given, it has ended.
+
+        A `patient` one waits for an engine however long that takes. One taken in `again` has
+        its place in the queue whatever the bounds. `follow` is told, in order, each time work
+        on it begins ("processing"), and when it has "ended"; it must be quick.
 
         A seed left to chance is drawn here, so that a retry makes the same picture. Raises
         UnknownCheckpoint, UnknownSampler, UnknownScheduler or UnsupportedRequest when no
@@ -87,18 +104,22 @@ class EnginePool:
         """
         with self._dispatch.changing() as now:
             if not self._accepting:
-                raise NoEngine(_CLOSING)
+                raise ShuttingDown
             match = self._dispatch.catalogue.match(request)
             self._require_engine(match, now)
             case = Case(next(self._numbers), request.with_seed(), caller, now, now)
+            case.patient = patient
+            ticket = Ticket(self, case)
+            case.follow = partial(follow, ticket) if follow else None
             self._dispatch.enqueue(case, match)
             self._dispatch.start_what_can()
-            self._require_place(case)
+            if not again:
+                self._require_place(case)
             if timeout_s is not None:
                 late = DeadlineExceeded(f"Not done within {timeout_s:g} s; try again later.")
                 give_up = partial(self._dispatch.give_up, case, late)
                 case.deadline_timer = self._dispatch.timers.at(now + timeout_s, give_up)
-        return Ticket(self, case)
+        return ticket
 
     def generate(
         self, request: GenerationRequest, *, caller: str, timeout_s: float | None = None
@@ -134,6 +155,7 @@ class EnginePool:
             full = QueueFull(message, max(1.0, place_s * router.callers))
         else:
             return
+        case.follow = None
         self._dispatch.end(case, full)
         raise full
 
@@ -173,17 +195,33 @@ class EnginePool:
             return len(self._dispatch.router)
 
     def can_serve(self) -> bool:
-        """Whether some engine is usable, or rests only for a moment."""
+        """Whether some engine is usable, or rests only for a moment; not while closing."""
         with self._dispatch.changed:
             part = self._dispatch.catalogue.takes_part
             states = [m.health.state for m in self._dispatch.members if part(m.name)]
-            return "up" in states or "cooling" in states
+            return self._accepting and ("up" in states or "cooling" in states)
 
     def checkpoints(self) -> tuple[PoolCheckpoint, ...]:
         """Every checkpoint of every engine, once each."""
         with self._dispatch.changed:
             members = self._dispatch.members
             return self._dispatch.catalogue.checkpoints(lambda name: members[name].loaded)
+
+    def checkpoint_for(self, request: GenerationRequest) -> Checkpoint | None:
+        """What `request` would be made with if it were made now; None where that is not certain.
+
+        Its hash is None where no engine tells it.
+        """
+        with self._dispatch.changed:
+            members = self._dispatch.members
+            try:
+                return self._dispatch.catalogue.expected(
+                    request,
+                    loaded=lambda name: members[name].loaded,
+                    usable=lambda name: members[name].health.state in ("up", "cooling"),
+                )
+            except GenerationError:
+                return None
 
     def samplers(self) -> tuple[Sampler, ...]:
         """Every sampler of every engine, once each, with all its aliases."""

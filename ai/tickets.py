@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -22,7 +23,8 @@ class Case:
     """An accepted request and how it fares. Written by the pool alone, under its lock.
 
     `start` is the latest decision about it, `lease` its hold on the engine at work,
-    `tried` the engines that failed it. Times are of the monotonic clock.
+    `tried` the engines that failed it. A `patient` one never gives up waiting; `follow` is
+    told "processing" when work on it begins and "ended". Times are of the monotonic clock.
     """
 
     number: int
@@ -32,6 +34,8 @@ class Case:
     queued_since: float
     queue_s: float = 0.0
     attempts: int = 0
+    patient: bool = False
+    follow: Callable[[TicketState], None] | None = None
     start: Start | None = None
     lease: Lease | None = None
     tried: frozenset[str] = frozenset()
@@ -144,6 +148,12 @@ class Ticket:
         if result is None:
             raise RuntimeError("the request has not ended yet")
         return result
+
+    def be_patient(self) -> None:
+        """From now on it waits for an engine however long that takes."""
+        self._case.patient = True
+        if self._case.queue_timer is not None:
+            self._case.queue_timer.cancel()
 
     def cancel(self) -> bool:
         """Call it off: out of the queue, or interrupted at work. False if it had ended."""

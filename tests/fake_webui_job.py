@@ -45,6 +45,7 @@ class JobState:
         self.job = ""
         self.job_count = self.job_no = self.sampling_step = self.sampling_steps = 0
         self.job_timestamp = time.strftime("%Y%m%d%H%M%S")
+        self.steps_taken: list[int] = []
 
     # The hooks of tests.
 
@@ -107,6 +108,7 @@ class JobState:
                 self.sampling_step += 1
                 self._changed.notify_all()
                 self._wait_while_held(self.sampling_step)
+            self.steps_taken.append(self.sampling_step)
             if self._stopping:
                 raise Crash("SystemExit", "the process is going away")
             return self.sampling_step / steps
