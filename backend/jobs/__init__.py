@@ -1,0 +1,1 @@
+"""Jobs: what users see of a generation, from its acceptance to its end, through restarts."""

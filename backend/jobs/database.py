@@ -1,0 +1,75 @@
+"""The database: SQLite in DATA_DIR, or PostgreSQL by DATABASE_URL, brought to shape at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event, make_url
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+SQLITE_BUSY_S = 10.0
+"""A statement waits so long for another process's lock before it fails."""
+POSTGRES_CONNECT_S = 5
+POSTGRES_STATEMENT_MS = 10_000
+
+
+def open_database(url: str | None, data_dir: Path) -> Engine:
+    """A pool of connections to the database at `url`, else to DATA_DIR/sluice.db, migrated.
+
+    Raises sqlalchemy.exc.SQLAlchemyError when it cannot be reached or migrated.
+    """
+    engine = _postgres(url) if url else _sqlite(data_dir / "sluice.db")
+    _migrate(engine)
+    return engine
+
+
+def _sqlite(path: Path) -> Engine:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": SQLITE_BUSY_S},
+        json_serializer=_dumps,
+        json_deserializer=orjson.loads,
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # A write-ahead log: readers never wait, and a killed process loses nothing it committed.
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _postgres(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(
+        parsed,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=20,
+        connect_args={
+            "connect_timeout": POSTGRES_CONNECT_S,
+            "options": f"-c statement_timeout={POSTGRES_STATEMENT_MS}",
+        },
+        json_serializer=_dumps,
+        json_deserializer=orjson.loads,
+    )
+
+
+def _migrate(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,58 @@
+"""How jobs end, in the words that are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ai.errors import GenerationCanceled
+from ai.pool import Ticket
+from backend.errors import problem_of
+from backend.jobs.live import GenerationResult
+from backend.jobs.records import Ending
+
+
+def ending_of(end: GenerationResult | Exception, ticket: Ticket | None) -> Ending:
+    """What is kept of how a job ended."""
+    if isinstance(end, GenerationResult):
+        outcome = end.outcome
+        return Ending(
+            status="succeeded",
+            attempts=outcome.attempts,
+            engine=outcome.engine,
+            result=result_of(end),
+            queue_s=outcome.queue_s,
+            engine_s=outcome.engine_s,
+        )
+    problem = problem_of(end)
+    return Ending(
+        status="canceled" if isinstance(end, GenerationCanceled) else "failed",
+        attempts=ticket.attempts if ticket else 0,
+        engine=ticket.engine if ticket else None,
+        error_code=problem.code,
+        error_message=problem.detail,
+    )
+
+
+def result_of(result: GenerationResult) -> dict[str, Any]:
+    """What is kept of what a job made: the images by id, and how they were made."""
+    generation = result.outcome.generation
+    return {
+        "images": [
+            {
+                "id": str(made.image_id) if made.image_id else None,
+                "seed": made.image.seed,
+                "media_type": made.image.media_type,
+                "width": made.image.width,
+                "height": made.image.height,
+            }
+            for made in result.images
+        ],
+        "model": generation.checkpoint,
+        "hash": generation.checkpoint_hash,
+        "fallback": result.outcome.fallback,
+        "cached": result.cached,
+        "device": result.outcome.device,
+        "parameters": dict(generation.parameters),
+        "degraded": list(generation.degraded),
+        "warnings": list(result.warnings),
+    }
