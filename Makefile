@@ -21,9 +21,11 @@ lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## Measure what Sluice adds to a WebUI's own time
+bench: $(VENV)/.dev ## Measure what Sluice adds to a WebUI's own time, and what jobs cost
 	$(BIN)/python -m bench.overhead
 	$(BIN)/python -m bench.routing
+	$(BIN)/python -m bench.watchers
+	$(BIN)/python -m bench.job_queue
 
 clean: ## Remove the environment and caches (never the data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

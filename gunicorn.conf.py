@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import signal
+import threading
+from queue import SimpleQueue
 from typing import Any
 
 from backend.banner import banner
+from backend.services import Services
 from backend.settings import Settings
 from backend.telemetry import configure_logging
 
@@ -15,9 +20,12 @@ bind = f"{settings.host}:{settings.port}"
 workers = 1
 worker_class = "gthread"
 threads = settings.threads
+worker_connections = settings.threads + 1000
+"""Those served, and those kept open for their next request."""
 timeout = 120
 """For the worker's main loop, which answers at once; a generation takes as long as it may."""
-graceful_timeout = 30
+graceful_timeout = math.ceil(settings.grace_s) + 15
+"""Running jobs have GRACE_S; then what is left must be put back and written down."""
 keepalive = 75
 limit_request_line = 4094
 limit_request_fields = 64
@@ -38,10 +46,33 @@ def on_starting(server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     configure_logging(settings)
     services = worker.wsgi.extensions["sluice"]
+    _drain_at_sigterm(worker, services)
     host, port = worker.sockets[0].getsockname()[:2]
     print(banner(host, port, services.pool.status()), flush=True)  # noqa: T201
 
 
+def _drain_at_sigterm(worker: Any, services: Services) -> None:
+    """Drain first, still answering, and have gunicorn stop only then.
+
+    gunicorn itself would wait for open connections alone, and knows nothing of jobs.
+    """
+    told: SimpleQueue[int] = SimpleQueue()
+
+    def drain() -> None:
+        number = told.get()
+        try:
+            services.drain()
+        finally:
+            worker.handle_exit(number, None)
+
+    threading.Thread(target=drain, name="drain", daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda number, _frame: told.put(number))
+    signal.siginterrupt(signal.SIGTERM, False)
+
+
 def worker_exit(server: Any, worker: Any) -> None:
-    if worker.wsgi is not None:
-        worker.wsgi.extensions["sluice"].close()
+    for late in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(late, signal.SIG_IGN)
+    application = getattr(worker, "wsgi", None)
+    if application is not None:
+        application.extensions["sluice"].close()

@@ -10,6 +10,7 @@ from backend.api import problems
 from backend.api.bodies import FORM_FIELDS_BYTES, BoundedRequest
 from backend.services import Services, build_services
 from backend.settings import Settings
+from backend.web import page
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Flask:
@@ -31,4 +32,5 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     services.rate_limits.init_app(app)
     problems.init_app(app, services.rate_limits)
     api.register(app, services)
+    app.register_blueprint(page.blueprint())
     return app

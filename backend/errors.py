@@ -9,10 +9,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from uuid import UUID
 
 from werkzeug.exceptions import HTTPException
 
 from ai import errors as ai_errors
+from backend.jobs.codec import PictureLost
+from backend.jobs.idempotency import IdempotencyConflict, IdempotencyKeyReused
+from backend.jobs.records import Interrupted, LedgerUnavailable
 from backend.storage.base import StorageError, StorageFull
 
 
@@ -26,7 +30,10 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a caller is told: `detail` in words, `code` for programs, `errors` by field."""
+    """What a caller is told: `detail` in words, `code` for programs, `errors` by field.
+
+    `job_id` is of the job that goes on all the same.
+    """
 
     status: int
     code: str
@@ -34,6 +41,7 @@ class Problem:
     detail: str
     errors: tuple[FieldError, ...] = ()
     retry_after_s: float | None = None
+    job_id: UUID | None = None
 
 
 class InvalidBody(Exception):
@@ -60,6 +68,36 @@ class ImageNotFound(Exception):
     """No image is kept under that id."""
 
 
+class ImageGone(Exception):
+    """There was an image under that id, which is no longer kept."""
+
+
+class InvalidIdempotencyKey(Exception):
+    """An Idempotency-Key that is none."""
+
+
+class JobNotFound(Exception):
+    """The caller has no job under that id."""
+
+
+class StillRunning(Exception):
+    """Not done in the time a request waits; the job `job_id` goes on."""
+
+    def __init__(self, job_id: UUID, waited_s: float) -> None:
+        super().__init__(f"Not done within {waited_s:g} s; the job goes on, ask for it later.")
+        self.job_id = job_id
+
+
+class JobOver(Exception):
+    """The job has ended, so that it cannot be canceled."""
+
+
+class TooManyWatchers(Exception):
+    """No more can watch jobs now."""
+
+    retry_after_s = 10.0
+
+
 STATUS: dict[type[Exception], tuple[int, str]] = {
     ai_errors.ImageTooLarge: (413, "Picture too large"),
     ai_errors.InvalidRequest: (422, "Invalid request"),
@@ -76,6 +114,17 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     UnsupportedBody: (415, "Unsupported media type"),
     BodyTooLarge: (413, "Request too large"),
     ImageNotFound: (404, "Image not found"),
+    ImageGone: (410, "Image gone"),
+    InvalidIdempotencyKey: (400, "Invalid idempotency key"),
+    IdempotencyConflict: (409, "Still at work"),
+    IdempotencyKeyReused: (422, "Idempotency key reused"),
+    JobNotFound: (404, "Job not found"),
+    JobOver: (409, "Job over"),
+    StillRunning: (504, "Still running"),
+    Interrupted: (503, "Interrupted"),
+    PictureLost: (410, "Picture lost"),
+    TooManyWatchers: (503, "Too many watchers"),
+    LedgerUnavailable: (503, "Database unavailable"),
 }
 """Nearest class first: an exception takes the row of the first of its bases found here."""
 
@@ -101,6 +150,7 @@ def problem_of(error: Exception) -> Problem:
                 str(error),
                 _field_errors(error),
                 getattr(error, "retry_after_s", None),
+                getattr(error, "job_id", None),
             )
     return INTERNAL
 

@@ -1,4 +1,4 @@
-"""The use case: ask the pool for an image, keep what it makes. No web in here."""
+"""The use case: make a job of a request and wait for it. No web in here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ai.errors import DeadlineExceeded, GenerationCanceled
-from ai.generation import GeneratedImage, GenerationRequest
-from ai.pool import EnginePool, Outcome, Ticket
-from backend.storage.base import ImageStore, StorageError, StoredImage
+from ai.errors import GenerationCanceled, ShuttingDown
+from ai.generation import GenerationRequest
+from backend.errors import StillRunning
+from backend.jobs.live import GenerationResult, LiveJob
+from backend.jobs.records import LedgerUnavailable, Terms
+from backend.jobs.runner import JobRunner
+from backend.storage.base import StorageError, StorageFull
 
 log = logging.getLogger(__name__)
 
@@ -19,74 +22,55 @@ CALLER_CHECK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class MadeImage:
-    """A picture and where it is kept; `stored` is None when the store could not take it."""
-
-    image: GeneratedImage
-    stored: StoredImage | None
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationResult:
-    """What came of a request: at least one image, and what the caller should know of it."""
-
-    images: tuple[MadeImage, ...]
-    outcome: Outcome
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ImageGenerator:
     """Makes and keeps images. `deadline_s` bounds a request from its arrival to its answer."""
 
-    pool: EnginePool
-    store: ImageStore
+    runner: JobRunner
     deadline_s: float
+
+    def start(self, request: GenerationRequest, *, caller: str, terms: Terms) -> LiveJob:
+        """Queue `request` as a job that nobody waits for. Raises what `JobRunner.accept` does."""
+        return self.runner.accept(request, caller=caller, detached=True, terms=terms)
 
     def generate(
         self,
         request: GenerationRequest,
         *,
         caller: str,
+        terms: Terms,
         caller_left: Callable[[], bool] = lambda: False,
         url_only: bool = False,
     ) -> GenerationResult:
-        """Queue `request` for `caller`, wait for it, store its images.
+        """Queue `request` for `caller` and wait for its images.
 
         A caller who has left (`caller_left`) is taken out of the queue, or his running
         generation interrupted. With `url_only` an image that cannot be stored is an error,
         since nothing else of it would be answered.
 
-        Raises the errors of `ai.errors`; StorageError when `url_only`.
+        Raises the errors of `ai.errors`; StillRunning; StorageFull when `url_only`; KeyTaken
+        when another request has the key that `terms` claims.
         """
-        ticket = self.pool.submit(request, caller=caller, timeout_s=self.deadline_s)
-        self._wait(ticket, caller_left)
-        outcome = ticket.result()
-        images, warnings = self._keep(outcome, url_only)
-        return GenerationResult(images, outcome, warnings)
+        live = self.runner.accept(request, caller=caller, detached=False, terms=terms)
+        self._wait(live, caller_left)
+        if live.result is None:
+            raise live.error or ShuttingDown
+        if url_only and any(made.image_id is None for made in live.result.images):
+            self.runner.release_key(live)
+            raise StorageFull(live.result.warnings[0])
+        return live.result
 
-    def _wait(self, ticket: Ticket, caller_left: Callable[[], bool]) -> None:
+    def _wait(self, live: LiveJob, caller_left: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.deadline_s
-        while not ticket.wait(CALLER_CHECK_S):
+        while not live.over.wait(CALLER_CHECK_S):
             if caller_left():
-                ticket.cancel()
+                self.runner.cancel(live)
                 raise GenerationCanceled("The caller went away.")
             if time.monotonic() > deadline:
-                ticket.cancel()
-                raise DeadlineExceeded(f"Not done within {self.deadline_s:g} s; try again later.")
+                self._detach(live)
+                raise StillRunning(live.job.id, self.deadline_s)
 
-    def _keep(
-        self, outcome: Outcome, url_only: bool
-    ) -> tuple[tuple[MadeImage, ...], tuple[str, ...]]:
-        made, warnings = [], []
-        for image in outcome.generation.images:
-            try:
-                stored = self.store.put(image.data, image.media_type)
-            except StorageError as error:
-                if url_only:
-                    raise
-                log.warning("image not stored", extra={"error": str(error)})
-                warnings.append(f"The image could not be stored, so it has no URL: {error}")
-                stored = None
-            made.append(MadeImage(image, stored))
-        return tuple(made), tuple(dict.fromkeys(warnings))
+    def _detach(self, live: LiveJob) -> None:
+        try:
+            self.runner.detach(live)
+        except (StorageError, LedgerUnavailable) as error:
+            log.warning("job not detached", extra={"error": str(error)})

@@ -52,6 +52,13 @@ class Metrics:
             buckets=DURATIONS_S,
             registry=self._registry,
         )
+        self._results = Counter(
+            "sluice_result_cache",
+            "Requests that an earlier result might have answered: hit, miss, or shared with "
+            "another just then",
+            ["result"],
+            registry=self._registry,
+        )
 
     def counter(self, name: str, documentation: str, label: str) -> Counter:
         """A counter by one (bounded) label, shown with the rest."""
@@ -65,6 +72,10 @@ class Metrics:
         known = method if method in METHODS else "other"
         self._requests.labels(route, known, status).inc()
         self._durations.labels(route).observe(duration_s)
+
+    def result_looked_up(self, result: str) -> None:
+        """`result` is hit, miss or shared."""
+        self._results.labels(result).inc()
 
     def generated(
         self,

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 REDIS_TIMEOUT_S = 0.1
 """A stalled Redis may hold up one request this long, once, before limits go to memory."""
 
-UNLIMITED = frozenset({"health", "metrics", "docs"})
-SCOPES_OF = {"generation": ("generation", "global"), "images": ("images",)}
+UNLIMITED = frozenset({"health", "metrics", "docs", "web"})
+SCOPES_OF = {"generation": ("generation", "global"), "images": ("images",), "jobs": ("jobs",)}
 """Which limits hold for which blueprint; for every other one the global limit alone."""
 
 
@@ -58,6 +58,7 @@ class RateLimits:
             "generation": settings.ratelimit_generation,
             "global": settings.ratelimit_global,
             "images": settings.ratelimit_images,
+            "jobs": settings.ratelimit_jobs,
         }
         self._alone = frozenset(s for s, value in scopes.items() if len(parse_many(value)) == 1)
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Engine as Database
+
 from ai.demo_model import CHECKPOINT_DIR, CHECKPOINT_NAME
 from ai.engines.a1111 import A1111Engine
 from ai.engines.base import Engine, Tier
@@ -12,7 +14,20 @@ from ai.engines.openvino import OpenVinoEngine
 from ai.errors import EngineError
 from ai.pool import EnginePool, PoolPolicy
 from ai.pool_values import CpuFallback
+from backend.addresses import AddressRules
+from backend.api.events import Watchers
+from backend.api.translate import BASE_PATH
 from backend.generate import ImageGenerator
+from backend.jobs.database import open_database
+from backend.jobs.deliveries import Deliveries
+from backend.jobs.idempotency import IdempotencyKeys
+from backend.jobs.ledger import JobLedger
+from backend.jobs.repeats import Repeats
+from backend.jobs.results import ResultCache
+from backend.jobs.retention import Retention
+from backend.jobs.runner import JobRunner
+from backend.jobs.signing import signing_key
+from backend.jobs.webhooks import WebhookSender
 from backend.metrics import Metrics
 from backend.pool_metrics import PoolMetrics
 from backend.rate_limits import RateLimits
@@ -33,13 +48,26 @@ class Services:
     pool: EnginePool
     store: ImageStore
     renditions: Renditions
+    ledger: JobLedger
+    keys: IdempotencyKeys
+    retention: Retention
+    runner: JobRunner
+    webhooks: WebhookSender
+    deliveries: Deliveries
     generator: ImageGenerator
+    watchers: Watchers
     rate_limits: RateLimits
     metrics: Metrics
 
+    def drain(self) -> None:
+        """Take no more jobs, let what runs end within GRACE_S, put the rest back."""
+        self.runner.drain(self.settings.grace_s)
+
     def close(self) -> None:
-        """Stop the threads and give back what is held."""
-        self.pool.close()
+        """Put back what still runs, give back what is held."""
+        self.runner.drain(0.0)
+        self.webhooks.close()
+        self.retention.close()
         self.store.close()
 
 
@@ -49,20 +77,53 @@ def build_services(settings: Settings) -> Services:
     pool_metrics = PoolMetrics(metrics)
     pool = EnginePool(build_engines(settings), pool_policy(settings), events=pool_metrics)
     pool_metrics.watch(pool)
+    database = open_database(_database_url(settings), settings.data_dir)
+    base_url = (settings.public_url or "") + BASE_PATH
+    ledger, keys = JobLedger(database, base_url), IdempotencyKeys(database)
+    webhooks = _webhook_sender(settings, database)
     store = LocalImageStore(
-        settings.data_dir, max_bytes=settings.image_cache_bytes, ttl_s=settings.image_ttl
+        settings.data_dir,
+        max_bytes=settings.image_cache_bytes,
+        ttl_s=settings.image_ttl,
+        protected=ledger.pictures_in_use,
     )
+    results = ResultCache(pool, ledger, store, count=metrics.result_looked_up)
+    repeats = Repeats(results if settings.result_cache else None)
+    runner = JobRunner(pool, ledger, store, repeats, told_when_ended=webhooks.nudge)
     services = Services(
         settings=settings,
         pool=pool,
         store=store,
         renditions=Renditions(store),
-        generator=ImageGenerator(pool, store, settings.request_deadline_s),
+        ledger=ledger,
+        keys=keys,
+        retention=Retention(ledger, keys, job_ttl_s=settings.job_ttl),
+        runner=runner,
+        webhooks=webhooks,
+        deliveries=Deliveries(database),
+        generator=ImageGenerator(runner, settings.request_deadline_s),
+        watchers=Watchers(settings.threads // 2),
         rate_limits=RateLimits(settings),
         metrics=metrics,
     )
     pool.start()
+    runner.start()
+    services.retention.start()
+    webhooks.start()
     return services
+
+
+def _webhook_sender(settings: Settings, database: Database) -> WebhookSender:
+    secret = settings.webhook_secret
+    return WebhookSender(
+        database,
+        key=signing_key(secret.get_secret_value()) if secret else None,
+        rules=AddressRules(settings.allow_http_webhooks, settings.allow_private_webhooks),
+    )
+
+
+def _database_url(settings: Settings) -> str | None:
+    return settings.database_url.get_secret_value() if settings.database_url else None
 
 
 def build_engines(settings: Settings) -> list[Engine]:

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ai.generation import SIZE_STEP
+from backend.jobs.signing import signing_key
 
 MEBIBYTE = 2**20
 LOCAL_WEBUI_URL = "http://localhost:7860"
@@ -73,7 +74,9 @@ class Settings(BaseSettings):
         0, ge=0, le=512, description="Cores the embedded engine uses; 0: all of them"
     )
     embedded_precision: Literal["auto", "f32"] = Field(
-        "auto", description="f32: the same pixels on every CPU; auto: bf16 where that is faster"
+        "auto",
+        description="f32: the same pixels on every CPU that uses as many threads; auto: bf16 where "
+        "that is faster",
     )
 
     max_queue: int = Field(100, ge=0, le=100_000, description="Requests that may wait in all")
@@ -82,15 +85,27 @@ class Settings(BaseSettings):
     request_deadline_s: Seconds = Field(900.0, description="Time to finish, then 504")
     max_retries: int = Field(2, ge=0, le=10, description="Other engines tried after a failure")
 
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL that keeps the jobs; unset: SQLite in DATA_DIR"
+    )
+    grace_s: Seconds = Field(30.0, description="When stopped: for running jobs to end")
+    job_ttl: Seconds = Field(7 * 86400.0, description="Seconds an ended job can be asked for")
+
+    result_cache: bool = Field(
+        True, description="off: the same request with the same seed is made anew each time"
+    )
+
     redis_url: SecretStr | None = Field(
         None, description="Keeps the limits, exact across processes; unset: this process's memory"
     )
     ratelimit_enabled: bool = Field(True, description="false: no limits at all")
     ratelimit_global: str = Field(
-        "50/minute;500/hour", description="Each caller, all routes but images, health, metrics"
+        "50/minute;500/hour",
+        description="Each caller, all routes but images, jobs, health, metrics",
     )
     ratelimit_generation: str = Field("10/minute", description="Each caller, the three POSTs")
     ratelimit_images: str = Field("600/minute", description="Each caller, GET of images")
+    ratelimit_jobs: str = Field("600/minute", description="Each caller, asking for jobs")
 
     image_cache_bytes: int = Field(
         2048 * MEBIBYTE, ge=MEBIBYTE, description="Disk for images; least recently used go first"
@@ -100,7 +115,7 @@ class Settings(BaseSettings):
         16 * MEBIBYTE, ge=1024, le=256 * MEBIBYTE, description="Size of one uploaded picture"
     )
     max_input_pixels: int = Field(
-        2**25, ge=4096, le=2**28, description="Pixels of one uploaded picture"
+        2**25, ge=4096, le=2**26, description="Pixels of one uploaded picture"
     )
 
     max_pixels: int = Field(2**22, ge=4096, le=2**26, description="width x height of a result")
@@ -111,6 +126,19 @@ class Settings(BaseSettings):
     max_batch_size: int = Field(4, ge=1, le=64, description="Most images in one request")
     max_prompt_chars: int = Field(
         4000, ge=1, le=100_000, description="Longest prompt and negative prompt"
+    )
+
+    webhook_secret: SecretStr | None = Field(
+        None, description="`whsec_` and base64 of 24 to 64 bytes: signs webhooks; unset: none sent"
+    )
+    public_url: str | None = Field(
+        None,
+        max_length=100,
+        description="Where callers reach this, `https://host`: before the paths in webhooks",
+    )
+    allow_http_webhooks: bool = Field(False, description="webhook_url may be http:// too")
+    allow_private_webhooks: bool = Field(
+        False, description="webhook_url may be on this machine or its private networks"
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log from")
@@ -136,6 +164,23 @@ class Settings(BaseSettings):
                 raise ValueError("each must be http://host:port or https://host:port")
         return urls
 
+    @field_validator("webhook_secret")
+    @classmethod
+    def _key_in_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            signing_key(secret.get_secret_value())
+        return secret
+
+    @field_validator("public_url")
+    @classmethod
+    def _base_of_urls(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ValueError("must be http://host or https://host")
+        return url.rstrip("/")
+
     @field_validator("cpu_fallback", mode="before")
     @classmethod
     def _truth_in_words(cls, value: object) -> object:
@@ -150,7 +195,9 @@ class Settings(BaseSettings):
         text = str(value).strip().lower()
         return words.get(text, text)
 
-    @field_validator("ratelimit_global", "ratelimit_generation", "ratelimit_images")
+    @field_validator(
+        "ratelimit_global", "ratelimit_generation", "ratelimit_images", "ratelimit_jobs"
+    )
     @classmethod
     def _readable_limits(cls, value: str) -> str:
         from limits import parse_many

@@ -1,13 +1,23 @@
 #!/bin/sh
-# The real servers the tests talk to. Installed where that is allowed; without them their
-# tests skip, which CI=true turns into a failure.
+# The real servers and the browser the tests talk to. Installed where that is allowed; without
+# them their tests skip, which CI=true turns into a failure.
 set -eu
-command -v redis-server >/dev/null && exit 0
+missing=""
+command -v redis-server >/dev/null || missing="$missing redis-server"
+command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
+command -v chromium >/dev/null || missing="$missing chromium"
+command -v chromedriver >/dev/null || missing="$missing chromium-driver"
+[ -n "$missing" ] || exit 0
 run=""
 [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null && run="sudo -n"; } || true
 if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || [ -n "$run" ]; }; then
-    echo "Installing redis-server for the tests"
-    $run apt-get update -qq && $run env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends redis-server >/dev/null || true
+    echo "Installing for the tests:$missing"
+    $run apt-get update -qq || true
+    for package in $missing; do
+        $run env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$package" >/dev/null || true
+    done
 fi
-command -v redis-server >/dev/null || echo "No redis-server: the tests that need it will be skipped" >&2
+for program in redis-server chromium chromedriver; do
+    command -v "$program" >/dev/null || echo "No $program: the tests that need it will be skipped" >&2
+done

@@ -20,6 +20,7 @@ import requests
 ROOT = Path(__file__).resolve().parent.parent
 API = "/api/v1/ai/generation"
 START_TIMEOUT_S = 60.0
+LISTENS = "Sluice listens on"
 POLL_S = 0.02
 
 
@@ -39,18 +40,38 @@ def wait_until(happened: Callable[[], bool], what: str, timeout_s: float = 30.0)
 
 
 class Sluice:
-    """A running gateway: its address, its log, its process."""
+    """A gateway: its address, its log, its process, which may be ended and started again."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], port: int, data_dir: Path, log: Path
-    ) -> None:
-        self.process = process
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, environ: dict[str, str], port: int, data_dir: Path, log: Path) -> None:
+        self.environ = environ
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.data_dir = data_dir
         self._log = log
         self.http = requests.Session()
         self.http.trust_env = False
+
+    def start(self) -> None:
+        """Serve, on the data and the port of before if it did before."""
+        listened = self._log.exists() and self.log().count(LISTENS)
+        with self._log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "backend"],
+                cwd=ROOT,
+                env=self.environ,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+        def listening() -> bool:
+            if self.process.poll() is not None:
+                pytest.fail(f"the server ended: {self.log()}")
+            return self.log().count(LISTENS) > listened
+
+        wait_until(listening, "Sluice listens", START_TIMEOUT_S)
 
     def log(self) -> str:
         return self._log.read_text()
@@ -60,6 +81,12 @@ class Sluice:
 
     def post(self, route: str, **options: object) -> requests.Response:
         return self.http.post(f"{self.url}{API}/{route}", timeout=120, **options)  # type: ignore[arg-type]
+
+    def kill(self) -> None:
+        """kill -9, all its processes."""
+        self.http.close()
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=10)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         self.http.close()
@@ -81,29 +108,17 @@ def running_sluice(folder: Path, env: Mapping[str, str] | None = None) -> Iterat
         "SD_WEBUI_URL": "none",
         "LOG_FORMAT": "json",
         "EMBEDDED_PRECISION": "f32",
+        "GRACE_S": "5",
         **(env or {}),
     }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend"], cwd=ROOT, env=environ, stdout=output, stderr=output
-        )
-    sluice = Sluice(process, port, data_dir, log)
+    sluice = Sluice(environ, port, data_dir, log)
     try:
-        _await_listening(sluice)
+        sluice.start()
         yield sluice
     finally:
-        if process.poll() is None:
+        if sluice.process.poll() is None:
             sluice.stop()
         sluice.http.close()
-
-
-def _await_listening(sluice: Sluice) -> None:
-    def listening() -> bool:
-        if sluice.process.poll() is not None:
-            pytest.fail(f"the server ended: {sluice.log()}")
-        return "Sluice listens on" in sluice.log()
-
-    wait_until(listening, "Sluice listens", START_TIMEOUT_S)
 
 
 @dataclass(frozen=True)
@@ -151,7 +166,7 @@ def running_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]
     ]
     process = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _accepts(port), "redis-server accepts connections")
+        wait_until(lambda: accepts(port), "redis-server accepts connections")
         yield f"redis://127.0.0.1:{port}/0", process
     finally:
         process.send_signal(signal.SIGCONT)
@@ -159,6 +174,6 @@ def running_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]
         process.wait(timeout=10)
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

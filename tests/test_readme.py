@@ -33,7 +33,7 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_curl_lines_make_the_pictures_they_promise(alone: Sluice, visitor: Path) -> None:
-    assert len(CURL_LINES) == 3
+    assert len(CURL_LINES) == 4
     for line in CURL_LINES:
         command = line.replace("http://127.0.0.1:5002", alone.url)
         subprocess.run(

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
-from flask import Blueprint, Response, request, send_from_directory, url_for
+from flask import Blueprint, Response, send_from_directory, url_for
 
 from backend.api.openapi import document
 from backend.bounds import Bounds
@@ -32,25 +32,9 @@ _PAGE = """<!doctype html>
 
 
 def blueprint(services: Services) -> Blueprint:
-    """The document of `services`' own bounds, the page that shows it, and what `/` answers."""
+    """The document of `services`' own bounds and the page that shows it."""
     routes = Blueprint("docs", __name__)
     openapi = orjson.dumps(document(Bounds.of(services.settings), VERSION))
-
-    @routes.get("/")
-    def index() -> Response:
-        if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-            return Response(status=302, headers={"Location": url_for("docs.page")})
-        links = {
-            "name": "Sluice",
-            "version": VERSION,
-            "links": {
-                "docs": url_for("docs.page"),
-                "openapi": url_for("docs.openapi_json"),
-                "health": url_for("health.health"),
-                "models": url_for("models.models"),
-            },
-        }
-        return Response(orjson.dumps(links), mimetype="application/json")
 
     @routes.get("/openapi.json")
     def openapi_json() -> Response:

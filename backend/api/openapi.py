@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from backend.api import examples
-from backend.api.problems import MEDIA_TYPE as PROBLEM
+from backend.api.openapi_jobs import JOB_ANSWERS, accepted, job_paths
+from backend.api.openapi_parts import JSON, problems, ref
 from backend.api.schemas import (
     BodyModels,
     GenerationAnswer,
@@ -22,22 +23,8 @@ from backend.api.translate import BASE_PATH
 from backend.bounds import Bounds
 from backend.storage.renditions import FORMATS, MAX_WIDTH, MIN_WIDTH
 
-JSON = "application/json"
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
-GENERATION_PROBLEMS = (400, 409, 413, 415, 422, 429, 502, 503, 504, 507)
-REASONS = {
-    400: "The body cannot be read",
-    404: "No such image",
-    409: "Canceled while it ran",
-    413: "Too many bytes or pixels",
-    415: "A type of body that is not read",
-    422: "A value is wrong; `errors` names the field",
-    429: "Over a limit; Retry-After says when to come back",
-    502: "The engine failed, or made something else than was asked",
-    503: "Nothing can serve, or the queue is full; Retry-After says when to come back",
-    504: "Not done in time",
-    507: "The image could not be stored, and only a URL was asked for",
-}
+GENERATION_PROBLEMS = (400, 409, 410, 413, 415, 422, 429, 502, 503, 504, 507)
 
 
 def document(bounds: Bounds, version: str) -> dict[str, Any]:
@@ -53,6 +40,7 @@ def document(bounds: Bounds, version: str) -> dict[str, Any]:
         "servers": [{"url": BASE_PATH}],
         "paths": {
             **{f"/{body.kind}": {"post": _generation(body)} for body in bodies},
+            **job_paths(),
             "/image/{image_id}": _image(),
             "/models": {"get": _get("models", "Checkpoints that can be asked for", ModelsAnswer)},
             "/samplers": {"get": _get("samplers", "Samplers and schedulers", SamplersAnswer)},
@@ -65,7 +53,8 @@ def document(bounds: Bounds, version: str) -> dict[str, Any]:
 
 
 def _schemas(bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
-    answers = (GenerationAnswer, ModelsAnswer, SamplersAnswer, ProblemAnswer)
+    answers: list[type[BaseModel]] = [GenerationAnswer, ModelsAnswer, SamplersAnswer, ProblemAnswer]
+    answers += JOB_ANSWERS
     _, definitions = models_json_schema(
         [(body, "validation") for body in bodies]
         + [(answer, "serialization") for answer in answers],
@@ -91,13 +80,9 @@ def _form(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "properties": {**schema["properties"], **pictures}}
 
 
-def _ref(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
-
-
 def _generation(body: type[GenerationBody]) -> dict[str, Any]:
     example = examples.BODIES[body.kind]
-    content: dict[str, Any] = {JSON: {"schema": _ref(body), "example": example}}
+    content: dict[str, Any] = {JSON: {"schema": ref(body), "example": example}}
     if _has_image(body):
         form = {"$ref": f"#/components/schemas/{_form_name(body)}"}
         content["multipart/form-data"] = {"schema": form}
@@ -106,14 +91,16 @@ def _generation(body: type[GenerationBody]) -> dict[str, Any]:
         "operationId": body.kind,
         "tags": ["Generate"],
         "summary": (body.__doc__ or "").strip(),
+        "parameters": _generation_headers(),
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": {
                 "description": "The picture; with Accept naming its type, its bytes alone",
-                "headers": _rate_limit_headers(),
-                "content": {JSON: {"schema": _ref(GenerationAnswer)}, **pictures},
+                "headers": _rate_limit_headers() | _replayed_header(),
+                "content": {JSON: {"schema": ref(GenerationAnswer)}, **pictures},
             },
-            **_problems(GENERATION_PROBLEMS),
+            "202": accepted(),
+            **problems(GENERATION_PROBLEMS),
         },
     }
 
@@ -124,8 +111,8 @@ def _get(name: str, summary: str, answer: type[BaseModel]) -> dict[str, Any]:
         "tags": ["Engines"],
         "summary": summary,
         "responses": {
-            "200": {"description": summary, "content": {JSON: {"schema": _ref(answer)}}},
-            **_problems((429,)),
+            "200": {"description": summary, "content": {JSON: {"schema": ref(answer)}}},
+            **problems((429,)),
         },
     }
 
@@ -163,14 +150,14 @@ def _image() -> dict[str, Any]:
                 "206": {"description": "The range asked for", "content": pictures},
                 "304": {"description": "Not changed: an image never does"},
                 "416": {"description": "No such range"},
-                **_problems((404, 422, 429)),
+                **problems((404, 410, 422, 429)),
             },
         },
         "delete": {
             "operationId": "delete_image",
             "tags": ["Images"],
             "summary": "Delete the image and its renditions",
-            "responses": {"204": {"description": "Gone"}, **_problems((404, 429))},
+            "responses": {"204": {"description": "Gone"}, **problems((404, 410, 429))},
         },
     }
 
@@ -188,10 +175,31 @@ def _rendition_parameters() -> list[dict[str, Any]]:
     ]
 
 
-def _problems(statuses: Iterable[int]) -> dict[str, Any]:
-    content = {PROBLEM: {"schema": _ref(ProblemAnswer)}}
+def _generation_headers() -> list[dict[str, Any]]:
+    key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
+    return [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Names this request: sent again within 24 hours it is not made again, "
+            "the first answer is given once more",
+            "schema": key,
+        },
+        {
+            "name": "Cache-Control",
+            "in": "header",
+            "description": "no-cache: make it anew, though the same was made before",
+            "schema": {"type": "string", "examples": ["no-cache"]},
+        },
+    ]
+
+
+def _replayed_header() -> dict[str, Any]:
     return {
-        str(status): {"description": REASONS[status], "content": content} for status in statuses
+        "Idempotency-Replayed": {
+            "description": "true when this is the answer to an earlier request with that key",
+            "schema": {"type": "string", "enum": ["true"]},
+        }
     }
 
 

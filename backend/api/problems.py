@@ -10,6 +10,7 @@ from flask import Flask, Response
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
+from backend.api.translate import job_urls
 from backend.errors import INTERNAL, Problem, problem_of
 from backend.rate_limits import RateLimits
 from backend.telemetry import request_id
@@ -44,6 +45,8 @@ def render(problem: Problem) -> Response:
     }
     if problem.errors:
         body["errors"] = list(problem.errors)
+    if problem.job_id:
+        body |= {"job_id": str(problem.job_id), "urls": job_urls(problem.job_id)}
     response = Response(orjson.dumps(body), status=problem.status, mimetype=MEDIA_TYPE)
     if problem.status in (429, 503):
         wait_s = problem.retry_after_s or DEFAULT_RETRY_AFTER_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from annotated_types import MultipleOf
@@ -21,6 +22,7 @@ from pydantic import (
 from ai.generation import KINDS, SIZE_STEP, Kind
 from backend.bounds import Bounds
 from backend.errors import FieldError, InvalidBody
+from backend.jobs.records import Status
 
 FORBIDDEN_IN_PROMPT = ("\x00", "<sd_cpp_extra_args>")
 """A zero byte breaks the parameters kept in a PNG; the tag hands stable-diffusion.cpp options."""
@@ -74,6 +76,9 @@ class GenerationBody(BaseModel):
         None, description="Noise schedule, one of GET samplers' schedulers; null: automatic"
     )
     batch_size: int = Field(1, description="Images to make, with seeds s, s+1, ...")
+    webhook_url: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = Field(
+        None, description="Told when the job ends, by a signed POST (Standard Webhooks)"
+    )
     response_format: Literal["b64_json", "url"] = Field(
         "b64_json", description="url: leave the base64 out of the answer"
     )
@@ -186,7 +191,11 @@ class ImageAnswer(BaseModel):
 
     image_id: str | None = Field(description="null when it could not be stored")
     image_url: str | None = Field(description="Path of the image; null when it could not be stored")
-    image_base64: str | None = Field(None, description="data URI; left out for response_format url")
+    image_base64: str | None = Field(
+        None,
+        description="data URI; left out for response_format url, null in a replayed answer whose "
+        "image is no longer kept",
+    )
     seed: int
 
 
@@ -198,13 +207,73 @@ class GenerationAnswer(ImageAnswer):
     device: Literal["cuda", "cpu"]
     engine: str
     attempts: int = Field(description="Engines it took")
-    cached: bool
+    cached: bool = Field(description="Made for an earlier request that asked for the same")
     parameters: dict[str, object] = Field(description="What was really used")
     degraded: list[str] | None = Field(
         None, description="Fields in which a stand-in gave less than was asked"
     )
     warnings: list[str] | None = None
     images: list[ImageAnswer] | None = Field(None, description="Each picture, for batch_size > 1")
+
+
+class JobUrls(BaseModel):
+    self: str
+    events: str
+    cancel: str
+
+
+class AcceptedAnswer(BaseModel):
+    """A job that nobody waits for."""
+
+    job_id: str
+    status: Status
+    urls: JobUrls
+
+
+class JobError(BaseModel):
+    code: str
+    message: str
+
+
+class WebhookAnswer(BaseModel):
+    """How the delivery of a webhook stands."""
+
+    url: str
+    state: Literal["pending", "delivered", "failed"]
+    tries: int
+    next_try_at: datetime | None
+    last_status: int | None
+    last_error: str | None
+    delivered_at: datetime | None
+
+
+class JobAnswer(AcceptedAnswer):
+    """A job. What it made stands there once it succeeded, `error` once it failed."""
+
+    kind: Kind
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    runs: int = Field(description="How often it was started; more than once after a restart")
+    attempts: int
+    engine: str | None
+    progress: float = Field(description="0 to 1")
+    position: int | None = Field(None, description="In the queue, 1 for the next")
+    eta_s: float | None = None
+    step: int | None = None
+    images: list[ImageAnswer] | None = None
+    model: str | None = None
+    device: Literal["cuda", "cpu"] | None = None
+    cached: bool | None = None
+    parameters: dict[str, object] | None = None
+    timings: dict[str, float] | None = None
+    error: JobError | None = None
+    webhook: WebhookAnswer | None = None
+
+
+class JobsAnswer(BaseModel):
+    jobs: list[JobAnswer]
+    next_cursor: str | None
 
 
 class FieldProblem(BaseModel):
@@ -223,6 +292,8 @@ class ProblemAnswer(BaseModel):
     code: str
     request_id: str
     errors: list[FieldProblem] | None = None
+    job_id: str | None = Field(None, description="The job that goes on all the same")
+    urls: dict[str, str] | None = Field(None, description="Where that job is told of")
 
 
 class ModelAnswer(BaseModel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from ai.errors import InvalidRequest
@@ -9,11 +11,23 @@ from ai.generation import GenerationRequest, Img2Img, Inpainting, Picture, Txt2I
 from ai.images import ImageLimits, decode_base64, read_mask, read_picture
 from backend.api.schemas import GenerationBody, Img2ImgBody, InpaintingBody, Txt2ImgBody
 from backend.bounds import Bounds
-from backend.generate import GenerationResult, MadeImage
+from backend.jobs.deliveries import Delivery
+from backend.jobs.live import GenerationResult, MadeImage
+from backend.jobs.records import Job, Snapshot
 
 BASE_PATH = "/api/v1/ai/generation"
 WIRE_NAMES = {"denoising_strength": "strength"}
 """Where the wire's word is not the WebUI's."""
+DELIVERY_TOLD = (
+    "url",
+    "state",
+    "tries",
+    "next_try_at",
+    "last_status",
+    "last_error",
+    "delivered_at",
+)
+"""What a caller is told of a webhook's delivery."""
 
 
 def request_of(
@@ -61,8 +75,8 @@ def answer_of(
         "device": outcome.device,
         "engine": outcome.engine,
         "attempts": outcome.attempts,
-        "cached": False,
-        "parameters": {WIRE_NAMES.get(k, k): v for k, v in generation.parameters.items()},
+        "cached": result.cached,
+        "parameters": _wire(generation.parameters),
     }
     if generation.degraded:
         answer["degraded"] = list(generation.degraded)
@@ -73,19 +87,81 @@ def answer_of(
     return answer
 
 
-def image_path(image_id: UUID) -> str:
+def image_path(image_id: UUID | str) -> str:
     """Where an image is served."""
     return f"{BASE_PATH}/image/{image_id}"
 
 
+def job_path(job_id: UUID) -> str:
+    """Where a job is told of."""
+    return f"{BASE_PATH}/jobs/{job_id}"
+
+
+def job_urls(job_id: UUID) -> dict[str, str]:
+    """Where a job is told of, watched and called off."""
+    path = job_path(job_id)
+    return {"self": path, "events": f"{path}/events", "cancel": path}
+
+
+def job_answer(
+    job: Job, now: Snapshot | None = None, delivery: Delivery | None = None
+) -> dict[str, Any]:
+    """A job as its caller sees it.
+
+    `now` is how it is while it has not ended, `delivery` how its webhook stands.
+    """
+    answer: dict[str, Any] = {
+        "job_id": str(job.id),
+        "kind": job.kind,
+        "status": now.status if now and not job.has_ended else job.status,
+        "urls": job_urls(job.id),
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "runs": job.runs,
+        "attempts": job.attempts,
+        "engine": job.engine,
+        "progress": 1.0 if job.status == "succeeded" else now.fraction if now else 0.0,
+    }
+    if now and not job.has_ended:
+        answer |= {"position": now.position, "eta_s": now.eta_s, "step": now.step}
+    if job.result is not None:
+        answer |= _kept_result(job.result)
+        answer["timings"] = {"queue_s": job.queue_s, "engine_s": job.engine_s}
+    if job.error_code is not None:
+        answer["error"] = {"code": job.error_code, "message": job.error_message}
+    if delivery is not None:
+        answer["webhook"] = {name: getattr(delivery, name) for name in DELIVERY_TOLD}
+    return answer
+
+
+def _kept_result(result: Mapping[str, Any]) -> dict[str, Any]:
+    images = [
+        {
+            "image_id": image["id"],
+            "image_url": image_path(image["id"]) if image["id"] else None,
+            "seed": image["seed"],
+        }
+        for image in result["images"]
+    ]
+    answer = {"images": images} | {name: result[name] for name in ("model", "device", "cached")}
+    answer["parameters"] = _wire(result["parameters"])
+    return answer | {name: result[name] for name in ("degraded", "warnings") if result[name]}
+
+
+def _wire(parameters: Mapping[str, object]) -> dict[str, object]:
+    return {WIRE_NAMES.get(name, name): value for name, value in parameters.items()}
+
+
 def _image_answer(made: MadeImage, url_only: bool) -> dict[str, object]:
     answer: dict[str, object] = {
-        "image_id": str(made.stored.id) if made.stored else None,
-        "image_url": image_path(made.stored.id) if made.stored else None,
+        "image_id": str(made.image_id) if made.image_id else None,
+        "image_url": image_path(made.image_id) if made.image_id else None,
         "seed": made.image.seed,
     }
     if not url_only:
-        answer["image_base64"] = f"data:{made.image.media_type};base64,{made.image.base64}"
+        data_uri = f"data:{made.image.media_type};base64,{made.image.base64}"
+        answer["image_base64"] = None if made.lost else data_uri
     return answer
 
 

@@ -59,6 +59,8 @@ def test_cpu_fallback_takes_a_truth_or_overflow(
         ("MAX_SIZE", "1001"),
         ("MIN_SIZE", "2040"),
         ("CPU_FALLBACK", "maybe"),
+        ("WEBHOOK_SECRET", "whsec_c2hvcnQ="),
+        ("PUBLIC_URL", "example.com"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(
@@ -72,14 +74,20 @@ def test_a_setting_that_makes_no_sense_is_refused(
 
 
 def test_starting_with_a_wrong_setting_names_it_and_ends_with_2() -> None:
-    environ = {**os.environ, "PORT": "http", "SD_WEBUI_URL": "http://user:secret@:1"}
+    environ = {
+        **os.environ,
+        "PORT": "http",
+        "SD_WEBUI_URL": "http://user:secret@:1",
+        "WEBHOOK_SECRET": "whsec_secret",
+    }
     ended = subprocess.run(
         [sys.executable, "-m", "backend"], cwd=ROOT, env=environ, capture_output=True, text=True
     )
     assert ended.returncode == 2
     assert "PORT" in ended.stderr
     assert "SD_WEBUI_URL" in ended.stderr
-    assert "secret" not in ended.stderr
+    assert "WEBHOOK_SECRET" in ended.stderr
+    assert "secret" not in ended.stderr.replace("webhook_secret", "")
 
 
 def test_the_readme_tells_every_setting() -> None:

@@ -21,8 +21,13 @@ def webui() -> Iterator[FakeWebUI]:
 
 @pytest.fixture(scope="session")
 def sluice(webui: FakeWebUI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
-    """Before the fake WebUI, without limits and without a stand-in."""
-    env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", **NO_LIMITS}
+    """Before the fake WebUI, without limits, a stand-in, or pictures of earlier tests."""
+    env = {
+        "SD_WEBUI_URL": webui.url,
+        "CPU_FALLBACK": "false",
+        "RESULT_CACHE": "off",
+        **NO_LIMITS,
+    }
     with running_sluice(tmp_path_factory.mktemp("sluice"), env) as sluice:
         yield sluice
 

@@ -15,7 +15,7 @@ def test_health_tells_of_each_engine_redis_and_storage(sluice: Sluice) -> None:
     (engine,) = health["engines"]
     assert health["status"] == "ok"
     assert (engine["name"], engine["tier"], engine["state"]) == ("webui", "gpu", "up")
-    assert engine["loaded"] == "tinyA"
+    assert engine["loaded"] in ("tinyA", "tinyB")
     assert health["redis"]["status"] == "not used"
     assert health["storage"]["status"] == "ok"
     assert health["queue"]["max"] == 100
@@ -29,7 +29,7 @@ def test_live_and_ready_answer_200_while_an_engine_is_up(sluice: Sluice) -> None
 def test_models_and_samplers_hold_no_paths(sluice: Sluice) -> None:
     models = sluice.get(f"{API}/models")
     assert [model["name"] for model in models.json()["models"]] == ["tinyA", "tinyB"]
-    assert models.json()["models"][0]["loaded_on"] == ["webui"]
+    assert [model["loaded_on"] for model in models.json()["models"]].count(["webui"]) == 1
     samplers = sluice.get(f"{API}/samplers")
     assert "Euler a" in [sampler["name"] for sampler in samplers.json()["samplers"]]
     assert samplers.json()["schedulers"]

@@ -93,8 +93,8 @@ def test_a_deleted_image_is_gone_with_its_renditions(
     assert sluice.http.delete(sluice.url + url, timeout=10).status_code == 204
     for gone in (url, f"{url}?width=32"):
         answer = sluice.get(gone)
-        assert (answer.status_code, answer.json()["code"]) == (404, "image_not_found")
-    assert sluice.http.delete(sluice.url + url, timeout=10).status_code == 404
+        assert (answer.status_code, answer.json()["code"]) == (410, "image_gone")
+    assert sluice.http.delete(sluice.url + url, timeout=10).status_code == 410
 
 
 @pytest.mark.parametrize(
