@@ -32,7 +32,12 @@ def main() -> None:
     options = _options()
     results = {}
     with tempfile.TemporaryDirectory() as folder, running_fake_webui("--realistic") as webui:
-        env = {"SD_WEBUI_URL": webui.url, "SD_WEBUI_CONCURRENCY": "4", **MANY}
+        env = {
+            "SD_WEBUI_URL": webui.url,
+            "SD_WEBUI_CONCURRENCY": "4",
+            "RESULT_CACHE": "off",
+            **MANY,
+        }
         with running_sluice(Path(folder), env) as sluice:
             for side in AIMS_MS:
                 results[side] = measure(
