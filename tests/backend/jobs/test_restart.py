@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import requests
 
 from tests.backend.api.job_caller import BEHIND_A_PROXY, SMALL, Caller
+from tests.backend.receivers import Receiver, receiving
 from tests.fake_webui import FakeWebUI
 from tests.fake_webui_pictures import make_pixels
 from tests.pictures import b64, mask, opened, png
@@ -33,10 +35,10 @@ def gateway(webui: FakeWebUI, folder: Path, **env: str) -> Iterator[Caller]:
         yield Caller(sluice)
 
 
-def submitted(caller: Caller, count: int) -> list[str]:
+def submitted(caller: Caller, count: int, **fields: Any) -> list[str]:
     """Jobs with seeds 0, 1, ...; the last two made from pictures."""
-    jobs = [caller.submit(seed=seed) for seed in range(count - 2)]
-    pictures: dict[str, Any] = {"image": b64(png()), "width": None, "height": None}
+    jobs = [caller.submit(seed=seed, **fields) for seed in range(count - 2)]
+    pictures = {"image": b64(png()), "width": None, "height": None, **fields}
     jobs.append(caller.submit("img2img", seed=count - 2, **pictures))
     jobs.append(caller.submit("inpainting", seed=count - 1, mask=b64(mask()), **pictures))
     return jobs
@@ -82,6 +84,41 @@ def ask_in_vain(caller: Caller) -> None:
     url = f"{caller.sluice.url}{API}/txt2img"
     with pytest.raises(requests.ConnectionError):
         requests.post(url, json=SMALL, headers=caller.headers, timeout=60)
+
+
+def test_killed_with_eleven_jobs_each_webhook_is_delivered(
+    webui: FakeWebUI, tmp_path: Path
+) -> None:
+    env = {
+        "WEBHOOK_SECRET": "whsec_" + b64(b"k" * 32),
+        "ALLOW_HTTP_WEBHOOKS": "true",
+        "ALLOW_PRIVATE_WEBHOOKS": "true",
+    }
+    with receiving() as receiver, gateway(webui, tmp_path, **env) as caller:
+        webui.model.state.hold()
+        jobs = submitted(caller, 11, webhook_url=receiver.url)
+        caller.await_job(jobs[0], lambda job: job["runs"] == 1, "the first is at work")
+        caller.sluice.kill()
+        assert receiver.received == []
+        webui.model.state.release()
+        caller.sluice.start()
+        wait_until(lambda: len(told_of(receiver)) == 11, "each end is told")
+        for job_id in jobs:
+            caller.await_job(job_id, lambda job: job["webhook"]["state"] == "delivered", "kept")
+    told = told_of(receiver)
+    assert set(told) == set(jobs)
+    assert all(len(ids) == 1 for ids in told.values())
+
+
+def told_of(receiver: Receiver) -> dict[str, set[str]]:
+    """The webhook-ids that told of each job's success."""
+    told: dict[str, set[str]] = {}
+    for call in list(receiver.received):
+        event = orjson.loads(call.body)
+        assert event["type"] == "job.succeeded"
+        headers = {name.lower(): value for name, value in call.headers.items()}
+        told.setdefault(event["data"]["job_id"], set()).add(headers["webhook-id"])
+    return told
 
 
 def test_a_job_that_was_at_work_in_two_crashes_fails_clearly(
