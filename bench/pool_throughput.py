@@ -43,7 +43,7 @@ def measure(upstreams: int, jobs: int, size: int) -> tuple[float, float]:
 
 
 def _engine(stack: ExitStack, number: int) -> A1111Engine:
-    fake = stack.enter_context(running_fake_webui("--latency-s", str(LATENCY_S)))
+    fake = stack.enter_context(running_fake_webui("--realistic", "--latency-s", str(LATENCY_S)))
     return A1111Engine(fake.url, name=f"webui-{number}", tier="gpu", device="cuda")
 
 
@@ -75,7 +75,7 @@ def _directly(engines: Sequence[A1111Engine], request: Txt2Img, jobs: int) -> No
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.pool_throughput", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=50, help="for each upstream")
+    parser.add_argument("--jobs", type=int, default=150, help="for each upstream")
     parser.add_argument("--size", type=int, default=64, help="pixels of a side")
     options = parser.parse_args()
     held = True
