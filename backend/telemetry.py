@@ -58,7 +58,7 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
-    for noisy in ("urllib3", "PIL", "flask-limiter"):
+    for noisy in ("urllib3", "PIL", "flask-limiter", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -166,7 +166,7 @@ class OpenVinoEngine:
     def _failure(self, error: Exception, order: Order) -> Exception:
         """What a failure in the library means. The weights go with it: they may be broken."""
         self._weights = None
-        log.warning("painting_failed", extra={"engine": self.name, "error": type(error).__name__})
+        log.warning("painting failed", extra={"engine": self.name, "error": type(error).__name__})
         if isinstance(error, MemoryError) or "alloc" in str(error):
             return EngineOutOfMemory(self.name, f"{self.name} ran out of memory.")
         if order.loras:
@@ -187,12 +187,12 @@ class OpenVinoEngine:
             except (RuntimeError, MemoryError, ImportError) as error:
                 raise self._load_failure(error, loras) from error
             seconds = round(time.monotonic() - started_at, 3)
-            log.info("weights_loaded", extra={"engine": self.name, "seconds": seconds})
+            log.info("weights loaded", extra={"engine": self.name, "seconds": seconds})
             self._weights = weights
             return weights
 
     def _load_failure(self, error: Exception, loras: frozenset[Path]) -> Exception:
-        log.warning("loading_failed", extra={"engine": self.name, "error": type(error).__name__})
+        log.warning("loading failed", extra={"engine": self.name, "error": type(error).__name__})
         if loras:
             return _LorasDoNotFit()
         return EngineUnavailable(self.name, f"{self.name} cannot load its model.")
@@ -204,7 +204,7 @@ class OpenVinoEngine:
         try:
             self._cache_dir.mkdir(parents=True, exist_ok=True)
         except OSError:
-            log.warning("cache_unusable", extra={"engine": self.name})
+            log.warning("cache unusable", extra={"engine": self.name})
             return self._properties
         return {**self._properties, "CACHE_DIR": str(self._cache_dir)}
 

@@ -124,6 +124,6 @@ class Run:
             self._preview = preview(latent)
         # A picture without previews is better than none.
         except Exception as error:
-            log.warning("preview_failed", extra={"error": type(error).__name__})
+            log.warning("preview failed", extra={"error": type(error).__name__})
         cost_s = time.monotonic() - now
         self._next_preview_at = now + cost_s / _PREVIEW_SHARE
