@@ -45,6 +45,7 @@ class Services:
     """Everything the front doors are handed."""
 
     settings: Settings
+    database: Database
     pool: EnginePool
     store: ImageStore
     renditions: Renditions
@@ -69,6 +70,7 @@ class Services:
         self.webhooks.close()
         self.retention.close()
         self.store.close()
+        self.database.dispose()
 
 
 def build_services(settings: Settings) -> Services:
@@ -92,6 +94,7 @@ def build_services(settings: Settings) -> Services:
     runner = JobRunner(pool, ledger, store, repeats, told_when_ended=webhooks.nudge)
     services = Services(
         settings=settings,
+        database=database,
         pool=pool,
         store=store,
         renditions=Renditions(store),
