@@ -16,7 +16,7 @@ from ai.errors import (
 )
 from ai.generation import GenerationRequest
 from ai.pool_values import CpuFallback, PoolCheckpoint
-from ai.samplers import canonical
+from ai.samplers import canonical, split_old_name
 
 _NOBODY: frozenset[str] = frozenset()
 AUTOMATIC = "Automatic"
@@ -240,14 +240,8 @@ def _has_sampler(facts: EngineFacts, request: GenerationRequest) -> bool:
     asked = request.sampler_name
     if asked is None or canonical(asked, facts.samplers):
         return True
-    stems = (_without(asked, scheduler) for scheduler in facts.schedulers)
-    return request.scheduler is None and any(canonical(s, facts.samplers) for s in stems if s)
-
-
-def _without(name: str, scheduler: str) -> str:
-    """The sampler in "DPM++ 2M Karras"; empty when the name does not end that way."""
-    ending = f" {scheduler.casefold()}"
-    return name[: -len(ending)] if name.casefold().endswith(ending) else ""
+    in_one_name = split_old_name(asked, facts.samplers, facts.schedulers)
+    return request.scheduler is None and in_one_name is not None
 
 
 def _has_scheduler(facts: EngineFacts, request: GenerationRequest) -> bool:

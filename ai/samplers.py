@@ -24,6 +24,22 @@ def canonical(asked: str, offered: Sequence[Sampler]) -> str | None:
     return None
 
 
+def split_old_name(
+    asked: str, samplers: Sequence[Sampler], schedulers: Sequence[str]
+) -> tuple[str, str] | None:
+    """Sampler and scheduler in one name, as the WebUI had it before 1.9: "DPM++ 2M Karras".
+
+    None when `asked` is a sampler's own name, or none of the offered in that manner either.
+    """
+    if canonical(asked, samplers):
+        return None
+    for scheduler in schedulers:
+        stem = asked.casefold().removesuffix(f" {scheduler.casefold()}")
+        if canonical(stem, samplers):
+            return stem, scheduler
+    return None
+
+
 def nearest(asked: str, offered: Sequence[Sampler]) -> str:
     """The offered sampler whose pictures are most like those of `asked`.
 

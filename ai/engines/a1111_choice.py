@@ -8,7 +8,7 @@ from ai.engines.a1111_facts import Known
 from ai.engines.base import Checkpoint
 from ai.errors import UnknownCheckpoint, UnknownSampler, UnknownScheduler
 from ai.generation import GenerationRequest
-from ai.samplers import canonical, nearest
+from ai.samplers import canonical, nearest, split_old_name
 
 AUTOMATIC = "Automatic"
 """The scheduler that leaves the choice to the sampler."""
@@ -33,7 +33,7 @@ class Choice:
 def choose(request: GenerationRequest, known: Known, *, stand_in: bool) -> Choice:
     """Raises UnknownSampler or UnknownScheduler unless a `stand_in` will do, UnknownCheckpoint."""
     degraded = []
-    asked_sampler, asked_scheduler = _split_old_name(request, known)
+    asked_sampler, asked_scheduler = _asked_names(request, known)
     sampler = _sampler(asked_sampler, known)
     if sampler is None:
         if not stand_in:
@@ -50,16 +50,12 @@ def choose(request: GenerationRequest, known: Known, *, stand_in: bool) -> Choic
     return Choice(sampler, known.spelling[sampler], scheduler, checkpoint, tuple(degraded))
 
 
-def _split_old_name(request: GenerationRequest, known: Known) -> tuple[str | None, str | None]:
-    """The WebUI's names before 1.9 held the scheduler: "DPM++ 2M Karras"."""
+def _asked_names(request: GenerationRequest, known: Known) -> tuple[str | None, str | None]:
     sampler, scheduler = request.sampler_name, request.scheduler
-    if sampler is None or scheduler is not None or canonical(sampler, known.facts.samplers):
+    if sampler is None or scheduler is not None:
         return sampler, scheduler
-    for label in known.facts.schedulers:
-        start = sampler.casefold().removesuffix(f" {label.casefold()}")
-        if canonical(start, known.facts.samplers):
-            return start, label
-    return sampler, scheduler
+    both = split_old_name(sampler, known.facts.samplers, known.facts.schedulers)
+    return both or (sampler, scheduler)
 
 
 def _sampler(asked: str | None, known: Known) -> str | None:
