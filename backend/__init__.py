@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from backend import api, telemetry
+from backend import api, compat, telemetry
 from backend.api import problems
 from backend.api.bodies import FORM_FIELDS_BYTES, BoundedRequest
 from backend.services import Services, build_services
@@ -30,7 +30,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     telemetry.init_app(app, services.metrics)
     services.rate_limits.init_app(app)
-    problems.init_app(app, services.rate_limits)
+    problems.init_app(app, services.rate_limits, compat.SHAPES)
     api.register(app, services)
+    compat.register(app, services)
     app.register_blueprint(page.blueprint())
     return app

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +22,13 @@ from redis.retry import Retry
 
 from backend.callers import caller_of
 from backend.errors import Problem
+from backend.route_rules import rule_of
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_S = 0.1
 """A stalled Redis may hold up one request this long, once, before limits go to memory."""
-
-UNLIMITED = frozenset({"health", "metrics", "docs", "web"})
-SCOPES_OF = {"generation": ("generation", "global"), "images": ("images",), "jobs": ("jobs",)}
-"""Which limits hold for which blueprint; for every other one the global limit alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +123,10 @@ class RateLimits:
 
 
 def _limit(scope: str, value: str) -> ApplicationLimit:
-    return ApplicationLimit(value, scope=scope, exempt_when=lambda: scope not in _scopes_here())
+    def exempt() -> bool:
+        return scope not in rule_of(request.blueprint).limits
 
-
-def _scopes_here() -> Iterable[str]:
-    blueprint = request.blueprint or ""
-    return () if blueprint in UNLIMITED else SCOPES_OF.get(blueprint, ("global",))
+    return ApplicationLimit(value, scope=scope, exempt_when=exempt)
 
 
 def _redis_options() -> Any:

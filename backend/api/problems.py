@@ -1,12 +1,13 @@
-"""Errors as application/problem+json (RFC 9457)."""
+"""Errors as application/problem+json (RFC 9457), or in the shape of another front door."""
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable, Mapping
 
 import orjson
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
@@ -20,20 +21,46 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 DEFAULT_RETRY_AFTER_S = 5
 
+Render = Callable[[Problem], Response]
 
-def init_app(app: Flask, limits: RateLimits) -> None:
-    """Render whatever a view of `app` raises."""
+
+def init_app(app: Flask, limits: RateLimits, shapes: Mapping[str, Render]) -> None:
+    """Render whatever a view of `app` raises.
+
+    `shapes` says how below which path ("/sdapi/"), also where there is no such route; problem+json
+    everywhere else. Retry-After is added here, on 429 and 503 alone.
+    """
+
+    def answer(problem: Problem) -> Response:
+        shaped = (shape for path, shape in shapes.items() if request.path.startswith(path))
+        response = next(shaped, render)(problem)
+        if problem.status in (429, 503):
+            wait_s = problem.retry_after_s or DEFAULT_RETRY_AFTER_S
+            response.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
+        return response
 
     def over_limit(error: RateLimitExceeded) -> Response:
-        return render(limits.problem_of(error))
+        return answer(limits.problem_of(error))
+
+    def http_error(error: HTTPException) -> Response:
+        response = answer(problem_of(error))
+        if error.code == 405 and error.valid_methods:  # type: ignore[attr-defined]
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # type: ignore[attr-defined]
+        return response
+
+    def other_error(error: Exception) -> Response:
+        problem = problem_of(error)
+        if problem is INTERNAL:
+            log.exception("unexpected error")
+        return answer(problem)
 
     app.register_error_handler(RateLimitExceeded, over_limit)
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _error)
+    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(Exception, other_error)
 
 
 def render(problem: Problem) -> Response:
-    """`problem` as an answer, with Retry-After on 429 and 503 alone."""
+    """`problem` as application/problem+json."""
     body: dict[str, object] = {
         "type": f"urn:sluice:problem:{problem.code}",
         "title": problem.title,
@@ -47,22 +74,4 @@ def render(problem: Problem) -> Response:
         body["errors"] = list(problem.errors)
     if problem.job_id:
         body |= {"job_id": str(problem.job_id), "urls": job_urls(problem.job_id)}
-    response = Response(orjson.dumps(body), status=problem.status, mimetype=MEDIA_TYPE)
-    if problem.status in (429, 503):
-        wait_s = problem.retry_after_s or DEFAULT_RETRY_AFTER_S
-        response.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
-    return response
-
-
-def _http_error(error: HTTPException) -> Response:
-    response = render(problem_of(error))
-    if error.code == 405 and error.valid_methods:  # type: ignore[attr-defined]
-        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))  # type: ignore[attr-defined]
-    return response
-
-
-def _error(error: Exception) -> Response:
-    problem = problem_of(error)
-    if problem is INTERNAL:
-        log.exception("unexpected error")
-    return render(problem)
+    return Response(orjson.dumps(body), status=problem.status, mimetype=MEDIA_TYPE)

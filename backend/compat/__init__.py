@@ -1,0 +1,17 @@
+"""Front doors for clients that speak another API: each its own schema and error shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Flask
+
+from backend.api.problems import Render
+from backend.services import Services
+
+SHAPES: Mapping[str, Render] = {}
+"""How errors look below which path; everywhere else they are problem+json."""
+
+
+def register(app: Flask, services: Services) -> None:
+    """Put every route of these doors on `app`."""
