@@ -50,7 +50,9 @@ class ImageGenerator:
         Raises the errors of `ai.errors`; StillRunning; StorageFull when `url_only`; KeyTaken
         when another request has the key that `terms` claims.
         """
-        live = self.runner.accept(request, caller=caller, detached=False, terms=terms)
+        live = self.runner.accept(
+            request, caller=caller, detached=False, terms=terms, attended=True
+        )
         self._wait(live, caller_left)
         if live.result is None:
             raise live.error or ShuttingDown
@@ -61,11 +63,15 @@ class ImageGenerator:
 
     def _wait(self, live: LiveJob, caller_left: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.deadline_s
-        while not live.over.wait(CALLER_CHECK_S):
+        while not live.over.is_set():
+            if live.attendance.serve(CALLER_CHECK_S):
+                continue
             if caller_left():
+                live.attendance.leave()
                 self.runner.cancel(live)
                 raise GenerationCanceled("The caller went away.")
             if time.monotonic() > deadline:
+                live.attendance.leave()
                 self._detach(live)
                 raise StillRunning(live.job.id, self.deadline_s)
 

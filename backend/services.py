@@ -67,6 +67,7 @@ class Services:
     def close(self) -> None:
         """Put back what still runs, give back what is held."""
         self.runner.drain(0.0)
+        self.ledger.close()
         self.webhooks.close()
         self.retention.close()
         self.store.close()
@@ -110,6 +111,7 @@ def build_services(settings: Settings) -> Services:
         metrics=metrics,
     )
     pool.start()
+    ledger.start()
     runner.start()
     services.retention.start()
     webhooks.start()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Executable, Row
+from sqlalchemy import Engine, Executable, Row, Table, insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from backend.jobs.records import KeyTaken, LedgerUnavailable
@@ -36,6 +36,13 @@ class Access:
             for another in then if changed else ():
                 connection.execute(another)
         return changed
+
+    def insert(self, *gathered: tuple[Table, Sequence[Mapping[str, Any]]]) -> None:
+        """All rows into their tables, or none; many at a tenth of what each alone would cost."""
+        with _reached(), self._database.begin() as connection:
+            for table, rows in gathered:
+                if rows:
+                    connection.execute(insert(table), rows)
 
     def rows(self, query: Executable) -> Sequence[Row[Any]]:
         with _reached(), self._database.connect() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from backend.jobs.codec import picture_ids
 from backend.jobs.deliveries import due, jobs_with_pending, promised, withdrawn
 from backend.jobs.idempotency import claimed, given_up, released
 from backend.jobs.records import ENDED, NO_TERMS, Ending, Job, Status, Terms
+from backend.jobs.slate import Slate
 from backend.jobs.tables import idempotency_keys, images, jobs
 from backend.jobs.webhook_body import webhook_body
 
@@ -22,11 +24,27 @@ Cursor = tuple[datetime, UUID]
 
 
 class JobLedger:
-    """Keeps jobs. Every method may raise LedgerUnavailable."""
+    """Keeps jobs. Every method may raise LedgerUnavailable.
+
+    What is only noted is on the slate, and written before anything is read.
+    """
 
     def __init__(self, database: Engine, base_url: str = "") -> None:
         self._access = Access(database)
         self._base_url = base_url
+        self._slate = Slate(self._write)
+
+    def start(self) -> None:
+        """Write what is noted from time to time."""
+        self._slate.start()
+
+    def close(self) -> None:
+        """Write what is noted; what the database does not take is lost."""
+        self._slate.close()
+
+    def note(self, job: Job) -> None:
+        """Keep a new job that need not outlive this process, a moment later."""
+        self._slate.note(job)
 
     def add(self, job: Job, terms: Terms = NO_TERMS) -> None:
         """Keep a new job, with its claim to a key and the webhook it is to send.
@@ -36,7 +54,7 @@ class JobLedger:
         with_it = claimed(job, terms.claim) if terms.claim else ()
         if terms.webhook_url:
             with_it = (*with_it, promised(job.id, terms.webhook_url))
-        self._access.execute(insert(jobs).values(asdict(job)), *with_it)
+        self._access.execute(insert(jobs).values(_row(job)), *with_it)
 
     def refused(self, job_id: UUID, ending: Ending) -> bool:
         """A job that was not accepted is over, and nobody is told but who asked."""
@@ -44,6 +62,9 @@ class JobLedger:
 
     def started(self, job_id: UUID) -> bool:
         """A queued job is at work now; False when it no longer was queued."""
+        noted = self._slate.started(job_id)
+        if noted is not None:
+            return noted
         return self._changed(
             update(jobs)
             .where(jobs.c.id == job_id, jobs.c.status == "queued")
@@ -55,13 +76,17 @@ class JobLedger:
         return self._end(job_id, ending)
 
     def _end(self, job_id: UUID, ending: Ending, *then: Executable) -> bool:
+        noted = self._slate.ended(job_id, ending)
+        if noted is not None:
+            return noted
         at = _now()
         body = webhook_body(job_id, ending, at, self._base_url)
+        made = _images_made(job_id, ending.result)
         return self._changed(
             update(jobs)
             .where(jobs.c.id == job_id, jobs.c.status.not_in(ENDED))
             .values(ended_at=at, **_added_up(ending)),
-            *_images_made(job_id, ending),
+            *((insert(images).values(made),) if made else ()),
             *given_up(job_id, ending),
             *(then or (due(job_id, body),)),
         )
@@ -72,6 +97,7 @@ class JobLedger:
 
     def detached(self, job_id: UUID, request: dict[str, Any]) -> None:
         """Nobody waits on a connection for it any more; `request` now outlives the process."""
+        self._slate.settle()
         self._access.execute(
             update(jobs).where(jobs.c.id == job_id).values(detached=True, request=request)
         )
@@ -81,6 +107,7 @@ class JobLedger:
 
         Otherwise the engine that was at work on it counts as an attempt.
         """
+        self._slate.settle()
         return self._changed(
             update(jobs)
             .where(jobs.c.id == job_id, jobs.c.status == "processing")
@@ -93,13 +120,13 @@ class JobLedger:
         )
 
     def get(self, job_id: UUID) -> Job | None:
-        rows = self._access.rows(select(jobs).where(jobs.c.id == job_id))
+        rows = self._rows(select(jobs).where(jobs.c.id == job_id))
         return _job(rows[0]) if rows else None
 
     def latest_made(self, caller: str, fingerprint: str) -> Job | None:
         """The caller's latest job with a result of that fingerprint."""
         query = select(jobs).where(jobs.c.caller == caller, jobs.c.fingerprint == fingerprint)
-        rows = self._access.rows(query.order_by(jobs.c.ended_at.desc()).limit(1))
+        rows = self._rows(query.order_by(jobs.c.ended_at.desc()).limit(1))
         return _job(rows[0]) if rows else None
 
     def page(
@@ -114,14 +141,14 @@ class JobLedger:
             older = and_(jobs.c.created_at == made, jobs.c.id < job_id)
             query = query.where(or_(jobs.c.created_at < made, older))
         ordered = query.order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
-        return [_job(row) for row in self._access.rows(ordered)]
+        return [_job(row) for row in self._rows(ordered)]
 
     def unfinished(self) -> list[Job]:
         """Every job that has not ended, oldest first."""
         query = (
             select(jobs).where(jobs.c.status.not_in(ENDED)).order_by(jobs.c.created_at, jobs.c.id)
         )
-        return [_job(row) for row in self._access.rows(query)]
+        return [_job(row) for row in self._rows(query)]
 
     def pictures_in_use(self) -> set[UUID]:
         """The stored pictures that jobs still need to be made from."""
@@ -129,7 +156,7 @@ class JobLedger:
 
     def has_made(self, image_id: UUID) -> bool:
         """Whether it is an image of a job that is kept, wherever the image itself is by now."""
-        return bool(self._access.rows(select(images.c.id).where(images.c.id == image_id).limit(1)))
+        return bool(self._rows(select(images.c.id).where(images.c.id == image_id).limit(1)))
 
     def forget_ended_before(self, time: datetime) -> int:
         """Remove the jobs that ended before `time`; how many there were.
@@ -145,6 +172,14 @@ class JobLedger:
         """Raise LedgerUnavailable unless the database answers."""
         self._access.rows(select(jobs.c.id).limit(1))
 
+    def _rows(self, query: Executable) -> Sequence[Row[Any]]:
+        self._slate.settle()
+        return self._access.rows(query)
+
+    def _write(self, noted: Sequence[Job]) -> None:
+        made = [row for job in noted for row in _images_made(job.id, job.result)]
+        self._access.insert((jobs, [_row(job) for job in noted]), (images, made))
+
     def _changed(self, statement: Executable, *then: Executable) -> bool:
         return self._access.execute(statement, *then) == 1
 
@@ -154,11 +189,14 @@ def _added_up(ending: Ending) -> dict[str, Any]:
     return asdict(ending) | {"attempts": jobs.c.attempts + ending.attempts}
 
 
-def _images_made(job_id: UUID, ending: Ending) -> tuple[Executable, ...]:
+def _images_made(job_id: UUID, result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """What lets an image be known as one that was, when it is there no more."""
-    listed = ending.result["images"] if ending.result else ()
-    rows = [{"id": UUID(image["id"]), "job_id": job_id} for image in listed if image["id"]]
-    return (insert(images).values(rows),) if rows else ()
+    listed = result["images"] if result else ()
+    return [{"id": UUID(image["id"]), "job_id": job_id} for image in listed if image["id"]]
+
+
+def _row(job: Job) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in Job.__slots__}
 
 
 def _job(row: Row[Any]) -> Job:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ai.generation import GeneratedImage, GenerationRequest
 from ai.pool import Outcome, Ticket
+from backend.jobs.attendance import Attendance
 from backend.jobs.records import Job, Snapshot
 
 SNAPSHOT_FRESH_S = 0.4
@@ -44,14 +45,17 @@ class GenerationResult:
 class LiveJob:
     """A job from its acceptance to its end. `over` is set once its end is kept.
 
-    Then either `result` or `error` is there. `ticket` is None until the pool has taken it,
-    which after a restart may be a while; live jobs that ask for the same, and so have the
-    same `sharing_key`, may hold one ticket together.
+    Then either `result` or `error` is there. What is only `noted` of it is kept a moment later;
+    `attendance` is of the thread that waits for it, if any. `ticket` is None until the pool has
+    taken it, which after a restart may be a while; live jobs that ask for the same, and so have
+    the same `sharing_key`, may hold one ticket together.
     """
 
     job: Job
     request: GenerationRequest
     sharing_key: str | None = None
+    noted: bool = False
+    attendance: Attendance = field(default_factory=Attendance)
     ticket: Ticket | None = None
     begun: bool = False
     canceled: bool = False

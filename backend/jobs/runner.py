@@ -28,6 +28,7 @@ from backend.storage.base import ImageStore, StorageError
 
 Answer = TypeVar("Answer")
 CANCELED = "The job was canceled."
+ATTENDED_END_S = 5.0
 RESUME_PAUSE_S = 1.0
 
 
@@ -77,6 +78,9 @@ class JobRunner:
             self._pool.close()
             if self._resuming:
                 self._resuming.join()
+            for live in self.all():
+                if live.attendance.is_open:
+                    live.over.wait(ATTENDED_END_S)
             self._clerks.close()
             for live in self.all():
                 self._let_go(live)
@@ -84,24 +88,35 @@ class JobRunner:
     # Jobs.
 
     def accept(
-        self, request: GenerationRequest, *, caller: str, detached: bool, terms: Terms
+        self,
+        request: GenerationRequest,
+        *,
+        caller: str,
+        detached: bool,
+        terms: Terms,
+        attended: bool = False,
     ) -> LiveJob:
         """Queue `request` as a job, kept before any work is done on it.
 
-        A `detached` one outlives this process. Raises what the pool refuses with, StorageError
-        when its pictures, and LedgerUnavailable when the job itself cannot be kept; KeyTaken
-        when another job has the key that `terms` claims.
+        A `detached` one outlives this process. One that is neither that nor has a key or a
+        webhook is noted, and kept a moment later. `attended` says that this thread goes on to
+        serve its `attendance`. Raises what the pool refuses with, StorageError when its pictures,
+        and LedgerUnavailable when the job itself cannot be kept; KeyTaken when another job has
+        the key that `terms` claims.
         """
         if self._closing.is_set():
             raise ShuttingDown
         sharing_key = None if terms.fresh else self._repeats.key_of(request, caller)
         request = request.with_seed()
         job = new_job(request, caller, detached, self._store)
-        live = LiveJob(job, request, sharing_key)
+        noted = not (detached or terms.claim or terms.webhook_url)
+        live = LiveJob(job, request, sharing_key, noted=noted)
+        if attended:
+            live.attendance.open()
         with self._lock:
             self._live[job.id] = live
         try:
-            self._ledger.add(job, terms)
+            self._ledger.note(job) if noted else self._ledger.add(job, terms)
         except (LedgerUnavailable, KeyTaken):
             self._let_go(live)
             discard_pictures(job.request, self._store)
@@ -116,6 +131,8 @@ class JobRunner:
 
     def release_key(self, live: LiveJob) -> None:
         """Its request is answered with an error, and may be sent again under the same key."""
+        if live.noted:
+            return
         with suppress(LedgerUnavailable):
             self._ledger.release_key(live.job.id)
 
@@ -162,9 +179,9 @@ class JobRunner:
         """Have it made, unless the same was made before or is being made."""
         found = self._repeats.begin(live, partial(self._submit, live, again=again))
         if found is not None:
-            self._clerks.ask(live.job.id, partial(self._finish, live, found))
+            self._do(live, partial(self._finish, live, found))
         elif live.ticket is not None and live.ticket.state == "processing":
-            self._clerks.ask(live.job.id, partial(self._began, live, live.ticket))
+            self._begun(live)
 
     def _submit(self, live: LiveJob, *, again: bool = False) -> None:
         with live.submitting:
@@ -180,14 +197,27 @@ class JobRunner:
 
     def _moved(self, live: LiveJob, ticket: Ticket, state: TicketState) -> None:
         """The pool has begun with it, or is done with it."""
-        write = self._ended if state == "ended" else self._began
-        self._clerks.ask(live.job.id, partial(write, live, ticket))
+        group = self._repeats.group_of(live)
+        if state == "ended":
+            self._do(group[0], partial(self._ended, live, ticket))
+            return
+        for each in group:
+            self._begun(each)
 
-    def _began(self, live: LiveJob, _ticket: Ticket) -> None:
-        for each in self._repeats.group_of(live):
-            if not each.begun:
-                self._kept(partial(self._ledger.started, each.job.id))
-                each.begun = True
+    def _begun(self, live: LiveJob) -> None:
+        if live.begun:
+            return
+        live.begun = True
+        if live.noted:
+            self._ledger.started(live.job.id)
+        else:
+            change = partial(self._ledger.started, live.job.id)
+            self._clerks.ask(live.job.id, partial(self._kept, change))
+
+    def _do(self, live: LiveJob, task: Callable[[], object]) -> None:
+        """Have it done by him who waits for `live`, or by its clerk, who knows what came before."""
+        if not (live.noted and live.attendance.offer(task)):
+            self._clerks.ask(live.job.id, task)
 
     def _ended(self, live: LiveJob, ticket: Ticket) -> None:
         """One ends first, so that others find its result, or join, as long as there is time."""
@@ -196,7 +226,7 @@ class JobRunner:
         self._conclude(first, end)
         for other in self._repeats.close(live):
             if other is not first:
-                self._share(other, end)
+                self._do(other, partial(self._share, other, end))
 
     def _conclude(self, live: LiveJob, end: GenerationResult | Exception) -> None:
         if isinstance(end, ShuttingDown) and live.job.detached and not live.canceled:
@@ -235,6 +265,7 @@ class JobRunner:
         with self._lock:
             was_live = self._live.pop(live.job.id, None) is not None
         live.over.set()
+        live.attendance.offer(_look)
         return was_live
 
     def _refuse(self, live: LiveJob, error: GenerationError) -> None:
@@ -295,3 +326,7 @@ class JobRunner:
         except GenerationError as error:
             self._finish(live, error)
         return True
+
+
+def _look() -> None:
+    """Nothing but to see that it is over."""

@@ -1,0 +1,137 @@
+"""Jobs that are written down a moment later, all that have gathered in one transaction."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from backend.jobs.records import Ending, Job, LedgerUnavailable
+
+log = logging.getLogger(__name__)
+
+GATHER_S = 0.1
+"""How long jobs gather: most of them have ended by then, or take seconds anyway."""
+AGAIN_AFTER_S = 1.0
+MOST = 10_000
+"""So many wait for a database that is away; then no more are taken."""
+CLOSE_S = 5.0
+
+
+class Slate:
+    """New jobs that `write` is yet to keep; until then they change here, at no cost.
+
+    For jobs whose caller waits on an open connection: if this process dies he learns it by that,
+    and nothing of them is to be taken up again. `write` raises LedgerUnavailable, keeping none.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Job]], None]) -> None:
+        self._write = write
+        self._jobs: dict[UUID, Job] = {}
+        self._in_flight: frozenset[UUID] = frozenset()
+        self._changing = threading.Lock()
+        self._writing = threading.Lock()
+        self._stirred = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="slate", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._closing.set()
+        self._stirred.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_S)
+        try:
+            self.settle()
+        except LedgerUnavailable:
+            log.error("jobs not kept", extra={"jobs": len(self._jobs)})
+
+    def note(self, job: Job) -> None:
+        """Take a new job. Raises LedgerUnavailable when too many wait already."""
+        with self._changing:
+            if len(self._jobs) >= MOST:
+                raise LedgerUnavailable("The database has been away for too long.")
+            self._jobs[job.id] = job
+        self._stirred.set()
+
+    def started(self, job_id: UUID) -> bool | None:
+        """As JobLedger.started; None for a job that is not here."""
+        return self._change(
+            job_id,
+            lambda job: job.status == "queued",
+            lambda job: {
+                "status": "processing",
+                "started_at": datetime.now(UTC),
+                "runs": job.runs + 1,
+            },
+        )
+
+    def ended(self, job_id: UUID, ending: Ending) -> bool | None:
+        """As JobLedger.ended; None for a job that is not here."""
+        return self._change(
+            job_id,
+            lambda job: not job.has_ended,
+            lambda job: {
+                **{name: getattr(ending, name) for name in Ending.__slots__},
+                "ended_at": datetime.now(UTC),
+                "attempts": job.attempts + ending.attempts,
+            },
+        )
+
+    def settle(self) -> None:
+        """Return once all that was noted before is written. Raises LedgerUnavailable."""
+        if not self._jobs and not self._in_flight:
+            return
+        with self._writing:
+            with self._changing:
+                jobs, self._jobs = self._jobs, {}
+                self._in_flight = frozenset(jobs)
+            try:
+                if jobs:
+                    self._write(list(jobs.values()))
+            except BaseException:
+                with self._changing:
+                    self._jobs = {**jobs, **self._jobs}
+                raise
+            finally:
+                self._in_flight = frozenset()
+
+    def _change(
+        self,
+        job_id: UUID,
+        may: Callable[[Job], bool],
+        change: Callable[[Job], dict[str, Any]],
+    ) -> bool | None:
+        while True:
+            with self._changing:
+                job = self._jobs.get(job_id)
+                if job is not None:
+                    allowed = may(job)
+                    if allowed:
+                        self._jobs[job_id] = replace(job, **change(job))
+                    return allowed
+                if job_id not in self._in_flight:
+                    return None
+            with self._writing:  # it is just being written: there it is, or here again
+                pass
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._stirred.wait()
+            self._closing.wait(GATHER_S)
+            self._stirred.clear()
+            try:
+                self.settle()
+            except LedgerUnavailable:
+                self._stirred.set()
+                self._closing.wait(AGAIN_AFTER_S)
+            except Exception:
+                log.exception("jobs not written")
+                self._closing.wait(AGAIN_AFTER_S)
