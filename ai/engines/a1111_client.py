@@ -71,6 +71,7 @@ class WebUIClient:
         self._max_answer_bytes = max_answer_bytes
         self._connections = KeptConnections(concurrency + _PROBES)
         self._session = _session(parts, self._connections)
+        self._requests: dict[tuple[str, str], requests.PreparedRequest] = {}
 
     def get(self, path: str, *, timeout_s: float) -> Reply:
         """Raises EngineUnavailable when no answer comes, or WrongResult."""
@@ -101,16 +102,26 @@ class WebUIClient:
         timeout_s = max(deadline - time.monotonic(), _MIN_TIMEOUT_S)
         max_bytes = _MAX_LIST_BYTES if method == "GET" else self._max_answer_bytes
         with self._failures_named():
-            response = self._session.request(
-                method,
-                self._base + path,
-                data=body,
+            response = self._session.send(
+                self._prepared(method, path, body),
                 timeout=(min(self._connect_timeout_s, timeout_s), timeout_s),
                 allow_redirects=False,
                 stream=True,
             )
             with response:
                 return Reply(response.status_code, self._read(response, max_bytes))
+
+    def _prepared(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
+        """Made once for each path: preparing costs a third of sending."""
+        kept = self._requests.get((method, path))
+        if kept is None:
+            asked = requests.Request(method, self._base + path)
+            kept = self._requests[method, path] = self._session.prepare_request(asked)
+        prepared = kept.copy()
+        if body is not None:
+            prepared.body = body
+            prepared.headers["Content-Length"] = str(len(body))
+        return prepared
 
     def _read(self, response: requests.Response, max_bytes: int) -> bytes:
         """The whole body: in one piece where its length is announced, which is far quicker."""
