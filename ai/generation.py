@@ -151,12 +151,12 @@ class GeneratedImage:
     width: int
     height: int
     seed: int
-    encoded: str | None = field(default=None, repr=False)
+    encoded: bytes | None = field(default=None, repr=False)
     """The base64 the engine sent, when it sent that: spares encoding it once more."""
 
     @cached_property
-    def base64(self) -> str:
-        return self.encoded or pybase64.b64encode(self.data).decode("ascii")
+    def base64(self) -> bytes:
+        return self.encoded or pybase64.b64encode(self.data)
 
 
 @dataclass(frozen=True, slots=True)

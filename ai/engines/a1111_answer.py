@@ -82,7 +82,7 @@ class Reading:
             self._wrong(f"used {len(seeds)} seeds for {asked} pictures")
         return seeds
 
-    def _pictures(self, images: object, info: dict[str, Any], count: int) -> Sequence[str]:
+    def _pictures(self, images: object, info: dict[str, Any], count: int) -> Sequence[object]:
         """Without the grid that may come first and the detection maps that may come last."""
         first = info.get("index_of_first_image", 0)
         if not isinstance(images, list) or not _is_count(first):
@@ -93,10 +93,11 @@ class Reading:
         return wanted
 
     def _image(self, encoded: object, seed: int) -> GeneratedImage:
-        if not isinstance(encoded, str):
+        if not isinstance(encoded, str | bytes):
             self._wrong("sent a picture that cannot be read")
-        bare = encoded.partition(",")[2] if encoded.startswith("data:") else encoded
         try:
+            sent = encoded.encode("ascii") if isinstance(encoded, str) else encoded
+            bare = sent.partition(b",")[2] if sent.startswith(b"data:") else sent
             data = pybase64.b64decode(bare, validate=True)
             found = inspect_image(data)
         except ValueError:

@@ -29,6 +29,7 @@ from backend.jobs.idempotency import Earlier, IdempotencyConflict
 from backend.jobs.keeping import IMAGE_LOST, restored
 from backend.jobs.live import GenerationResult, MadeImage
 from backend.jobs.records import Claim, KeyTaken, LedgerUnavailable, Terms
+from backend.json_answers import json_pieces
 from backend.services import Services
 from backend.telemetry import add_timing, elapsed_s
 
@@ -175,7 +176,7 @@ def _answer(result: GenerationResult, order: _Order, processing_s: float) -> Res
     first = result.images[0]
     if not _wants_bytes(first.image.media_type):
         answer = answer_of(result, url_only=order.url_only, processing_time=processing_s)
-        return Response(orjson.dumps(answer), mimetype=JSON)
+        return Response(json_pieces(answer), mimetype=JSON)
     if first.lost:
         raise ImageGone(IMAGE_LOST)
     return _picture(first)

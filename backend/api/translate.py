@@ -14,6 +14,7 @@ from backend.bounds import Bounds
 from backend.jobs.deliveries import Delivery
 from backend.jobs.live import GenerationResult, MadeImage
 from backend.jobs.records import Job, Snapshot
+from backend.json_answers import Base64
 
 BASE_PATH = "/api/v1/ai/generation"
 WIRE_NAMES = {"denoising_strength": "strength"}
@@ -160,8 +161,8 @@ def _image_answer(made: MadeImage, url_only: bool) -> dict[str, object]:
         "seed": made.image.seed,
     }
     if not url_only:
-        data_uri = f"data:{made.image.media_type};base64,{made.image.base64}"
-        answer["image_base64"] = None if made.lost else data_uri
+        prefix = f"data:{made.image.media_type};base64,"
+        answer["image_base64"] = None if made.lost else Base64(made.image.base64, prefix)
     return answer
 
 

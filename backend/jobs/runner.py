@@ -181,7 +181,7 @@ class JobRunner:
         if found is not None:
             self._do(live, partial(self._finish, live, found))
         elif live.ticket is not None and live.ticket.state == "processing":
-            self._begun(live)
+            self._clerks.ask(live.job.id, partial(self._began, live, live.ticket))
 
     def _submit(self, live: LiveJob, *, again: bool = False) -> None:
         with live.submitting:
@@ -196,23 +196,20 @@ class JobRunner:
             )
 
     def _moved(self, live: LiveJob, ticket: Ticket, state: TicketState) -> None:
-        """The pool has begun with it, or is done with it."""
-        group = self._repeats.group_of(live)
-        if state == "ended":
-            self._do(group[0], partial(self._ended, live, ticket))
-            return
-        for each in group:
-            self._begun(each)
-
-    def _begun(self, live: LiveJob) -> None:
-        if live.begun:
-            return
-        live.begun = True
-        if live.noted:
-            self._ledger.started(live.job.id)
+        """The pool has begun with it, or is done with it. Called where the pool must not wait."""
+        act = partial(self._ended if state == "ended" else self._began, live, ticket)
+        if live.sharing_key is not None or not live.noted:
+            self._clerks.ask(live.job.id, act)
+        elif state == "ended":
+            self._do(live, act)
         else:
-            change = partial(self._ledger.started, live.job.id)
-            self._clerks.ask(live.job.id, partial(self._kept, change))
+            act()
+
+    def _began(self, live: LiveJob, _ticket: Ticket) -> None:
+        for each in self._repeats.group_of(live):
+            if not each.begun:
+                self._kept(partial(self._ledger.started, each.job.id))
+                each.begun = True
 
     def _do(self, live: LiveJob, task: Callable[[], object]) -> None:
         """Have it done by him who waits for `live`, or by its clerk, who knows what came before."""

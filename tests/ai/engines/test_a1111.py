@@ -91,7 +91,7 @@ def test_a_picture_is_passed_on_as_the_very_bytes_and_base64_that_came(prefix: s
         mock_lists(mock)
         mock.post(f"{API}/txt2img", json=answer | {"images": [prefix + sent]})
         image = engine.generate(txt2img(), timeout_s=TIMEOUT_S).images[0]
-    assert image.encoded == image.base64 == sent
+    assert image.encoded == image.base64 == sent.encode()
     assert image.data == base64.b64decode(sent)
 
 

@@ -105,6 +105,14 @@ def parsed(body: bytes) -> object:
     return value if isinstance(value, dict) else None
 
 
+def in_text(answer: dict[str, Any] | None) -> object:
+    """Pictures cut out unread, as the text they are."""
+    if answer is None or not isinstance(answer.get("images"), list):
+        return answer
+    images = [each.decode() if isinstance(each, bytes) else each for each in answer["images"]]
+    return answer | {"images": images}
+
+
 @given(images=st.lists(st.text(max_size=8), min_size=1, max_size=4), rest=JSON_VALUES)
 @example(images=["iVBO/w==", "a\\b", 'c"d'], rest=None)
 def test_pictures_are_cut_out_just_as_a_parser_would_read_them(
@@ -113,14 +121,14 @@ def test_pictures_are_cut_out_just_as_a_parser_would_read_them(
     for separators in ((",", ":"), (", ", ": ")):
         text = json.dumps({"images": images, "info": rest}, separators=separators)
         body = text.encode("utf-8", "replace")
-        assert read_object(body) == parsed(body)
+        assert in_text(read_object(body)) == parsed(body)
 
 
 @given(at=st.integers(0, 60), inserted=st.sampled_from([b'"', b",", b"]", b"}", b"\\", b" ", b""]))
 def test_a_damaged_answer_is_cut_just_as_a_parser_would_read_it(at: int, inserted: bytes) -> None:
     whole = b'{"images":["iVBORw0K","Ggo=","a"],"parameters":{},"info":""}'
     for damaged in (whole[:at], whole[:at] + inserted + whole[at:], whole[:at] + whole[at + 1 :]):
-        assert read_object(damaged) == parsed(damaged)
+        assert in_text(read_object(damaged)) == parsed(damaged)
 
 
 @given(key=st.sampled_from(["images", "parameters", "info"]), value=JSON_VALUES)
