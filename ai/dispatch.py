@@ -46,7 +46,7 @@ class Dispatch:
         self.catalogue = Catalogue(engines, policy.cpu_fallback)
         self.router = Router()
         self.timers = Timers()
-        self.probes = Probes(engines, self._probed, self.timers)
+        self.probes = Probes(engines, self._probed, self._spared_until, self.timers)
         self.cases: dict[int, Case] = {}
         self.changed = threading.Condition()
         self._events = events
@@ -195,7 +195,7 @@ class Dispatch:
         """What a result says of the engine."""
         with self._following(member):
             if isinstance(result, Generation):
-                member.health.succeeded()
+                member.health.succeeded(now)
             elif isinstance(result, EngineError):
                 member.health.failed(result, now, blameless=bool(case.tried))
         if isinstance(result, WrongCheckpoint):
@@ -259,6 +259,9 @@ class Dispatch:
                     member.health.probed(now)
                     self._learn(member, found)
             return member.health.next_probe_at(now)
+
+    def _spared_until(self, name: str) -> float:
+        return self.members[name].health.spared_until()
 
     def _learn(self, member: Member, facts: EngineFacts) -> None:
         if not member.in_flight:

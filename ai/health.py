@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ai.errors import (
     EngineError,
     EngineFailed,
@@ -34,6 +36,7 @@ class EngineHealth:
         self._pauses = 0
         self._unanswered = 0
         self._until = 0.0
+        self._proved_at = self._asked_at = -math.inf
         self.state: EngineState = "unknown"
         self.on_trial = False
         self.last_error: str | None = None
@@ -48,8 +51,16 @@ class EngineHealth:
     def next_probe_at(self, now: float) -> float:
         return now + self._policy.probe_interval_s if self.usable else max(now, self._until)
 
-    def succeeded(self) -> None:
+    def spared_until(self) -> float:
+        """When a probe tells something new: not soon after a request has proved it well."""
+        if not self.usable or self.on_trial:
+            return -math.inf
+        proved = self._proved_at + self._policy.probe_interval_s
+        return min(proved, self._asked_at + self._policy.facts_fresh_s)
+
+    def succeeded(self, now: float) -> None:
         """A request went well."""
+        self._proved_at = now
         self._strikes = self._pauses = 0
         self.on_trial = False
         if self.usable:
@@ -69,6 +80,7 @@ class EngineHealth:
 
     def probed(self, now: float) -> None:
         """It answered a probe as a working engine does."""
+        self._asked_at = now
         self._unanswered = 0
         if self.usable or now < self._until:
             return

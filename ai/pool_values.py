@@ -27,10 +27,11 @@ class PoolPolicy:
     longer than a CPU engine with the very checkpoint needs. Without GPU engines the CPU
     ones serve whatever it says.
 
-    Engines are probed every `probe_interval_s`. One that fails rests `cooldown_first_s`,
-    then twice as long each time, at most `cooldown_max_s`; out of memory, an unreachable
-    engine and a lost connection rest it at once, other failures when `failures_to_cool`
-    come in a row. `start` waits at most `first_probe_s` for the first answers.
+    Engines are probed every `probe_interval_s`, or `facts_fresh_s` while requests prove them
+    well. One that fails rests `cooldown_first_s`, then twice as long each time, at most
+    `cooldown_max_s`; out of memory, an unreachable engine and a lost connection rest it at
+    once, other failures when `failures_to_cool` come in a row. `start` waits at most
+    `first_probe_s` for the first answers.
     """
 
     max_queue: int = 100
@@ -40,6 +41,7 @@ class PoolPolicy:
     max_retries: int = 2
     cpu_fallback: CpuFallback = "on"
     probe_interval_s: float = 5.0
+    facts_fresh_s: float = 60.0
     first_probe_s: float = 5.0
     cooldown_first_s: float = 1.0
     cooldown_max_s: float = 60.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -25,12 +26,20 @@ Report = Callable[[str, ProbeResult], float]
 class Probes:
     """One probe at a time for each engine, a few engines at once.
 
-    Each engine is probed again at the time `report` returns; `soon` brings that forward.
+    Each engine is probed again at the time `report` returns, or when that has come at the time
+    until which it is `spared`; `soon` brings that forward.
     """
 
-    def __init__(self, engines: Sequence[Engine], report: Report, timers: Timers) -> None:
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        report: Report,
+        spared: Callable[[str], float],
+        timers: Timers,
+    ) -> None:
         self._engines = {engine.name: engine for engine in engines}
         self._report = report
+        self._spared = spared
         self._timers = timers
         self._planning = threading.Lock()
         self._next: dict[str, Timer] = {}
@@ -51,25 +60,33 @@ class Probes:
                 self._wanted[engine] = when
             else:
                 planned.cancel()
-                self._plan(engine, when)
+                self._plan(engine, when, wanted=True)
 
     def close(self) -> None:
         """Begin no more probes; returns when those under way have ended."""
         self._workers.shutdown(cancel_futures=True)
 
-    def _plan(self, name: str, when: float) -> None:
-        self._next[name] = self._timers.at(when, lambda: self._dispatch(name))
+    def _plan(self, name: str, when: float, *, wanted: bool) -> None:
+        def come() -> None:
+            self._dispatch(name, wanted=wanted)
 
-    def _dispatch(self, name: str) -> None:
+        self._next[name] = self._timers.at(when, come)
+
+    def _dispatch(self, name: str, *, wanted: bool) -> None:
         with self._planning:
             self._next.pop(name, None)
+            spared_until = self._spared(name)
+            if not wanted and spared_until > time.monotonic():
+                self._plan(name, spared_until, wanted=False)
+                return
         with contextlib.suppress(RuntimeError):
             self._workers.submit(self._probe, name)
 
     def _probe(self, name: str) -> None:
         when = self._report(name, self._ask(self._engines[name]))
         with self._planning:
-            self._plan(name, min(when, self._wanted.pop(name, when)))
+            wanted = name in self._wanted
+            self._plan(name, min(when, self._wanted.pop(name, when)), wanted=wanted)
 
     def _ask(self, engine: Engine) -> ProbeResult:
         try:

@@ -96,13 +96,17 @@ class JobState:
                 self.job_no += 1
 
     def sample(self, steps: int, step_s: float) -> float:
-        """Take the steps; returns how much of them was done before an interrupt, 0 to 1."""
+        """Take the steps; returns how much of them was done before an interrupt, 0 to 1.
+
+        Each is done at its time since the job began, however late the one before was.
+        """
         with self._changed:
             self._wait_while_held(step=0)
             self.job_count, self.sampling_steps = 1, steps
             while self.sampling_step < steps and not (self.interrupted or self.skipped):
                 if step_s:
-                    self._changed.wait_for(self._called_off, step_s)
+                    due = self._started_at + (self.sampling_step + 1) * step_s
+                    self._changed.wait_for(self._called_off, due - time.monotonic())
                     if self._called_off():
                         break
                 self.sampling_step += 1

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
 from requests.auth import HTTPBasicAuth
+from requests.cookies import RequestsCookieJar
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -37,6 +38,7 @@ _HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "sluice",
 }
+_NO_COOKIES = RequestsCookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +114,19 @@ class WebUIClient:
                 return Reply(response.status_code, self._read(response, max_bytes))
 
     def _prepared(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
-        """Made once for each path: preparing costs a third of sending."""
+        """Prepared once for each path, for that costs a third of sending; plain headers another."""
         kept = self._requests.get((method, path))
         if kept is None:
             asked = requests.Request(method, self._base + path)
             kept = self._requests[method, path] = self._session.prepare_request(asked)
-        prepared = kept.copy()
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.hooks = kept.method, kept.url, kept.hooks
+        prepared._cookies = _NO_COOKIES  # type: ignore[attr-defined]
+        headers = dict(kept.headers)
         if body is not None:
             prepared.body = body
-            prepared.headers["Content-Length"] = str(len(body))
+            headers["Content-Length"] = str(len(body))
+        prepared.headers = headers  # type: ignore[assignment]
         return prepared
 
     def _read(self, response: requests.Response, max_bytes: int) -> bytes:
@@ -196,7 +202,7 @@ def _without_credentials(parts: SplitResult) -> str:
 def _session(parts: SplitResult, connections: KeptConnections) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.cookies = _NO_COOKIES
     session.headers.clear()
     session.headers.update(_HEADERS)
     session.mount("http://", connections)

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,9 @@ from backend.jobs.records import Ending, Job, LedgerUnavailable
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.1
-"""How long jobs gather: most of them have ended by then, or take seconds anyway."""
+"""How long jobs that have ended gather."""
+RIPE = timedelta(seconds=1)
+"""Those that have not are written after so long: they take seconds, as most do."""
 AGAIN_AFTER_S = 1.0
 MOST = 10_000
 """So many wait for a database that is away; then no more are taken."""
@@ -87,18 +89,22 @@ class Slate:
 
     def settle(self) -> None:
         """Return once all that was noted before is written. Raises LedgerUnavailable."""
-        if not self._jobs and not self._in_flight:
-            return
+        if self._jobs or self._in_flight:
+            self._write_those(lambda _: True)
+
+    def _write_those(self, due: Callable[[Job], bool]) -> None:
         with self._writing:
             with self._changing:
-                jobs, self._jobs = self._jobs, {}
-                self._in_flight = frozenset(jobs)
+                jobs = [job for job in self._jobs.values() if due(job)]
+                self._in_flight = frozenset(job.id for job in jobs)
+                for job_id in self._in_flight:
+                    del self._jobs[job_id]
             try:
                 if jobs:
-                    self._write(list(jobs.values()))
+                    self._write(jobs)
             except BaseException:
                 with self._changing:
-                    self._jobs = {**jobs, **self._jobs}
+                    self._jobs = {job.id: job for job in jobs} | self._jobs
                 raise
             finally:
                 self._in_flight = frozenset()
@@ -127,11 +133,18 @@ class Slate:
             self._stirred.wait()
             self._closing.wait(GATHER_S)
             self._stirred.clear()
+            pause_s = 0.0
             try:
-                self.settle()
+                self._write_those(_ripe_at(datetime.now(UTC)))
             except LedgerUnavailable:
-                self._stirred.set()
-                self._closing.wait(AGAIN_AFTER_S)
+                pause_s = AGAIN_AFTER_S
             except Exception:
                 log.exception("jobs not written")
-                self._closing.wait(AGAIN_AFTER_S)
+                pause_s = AGAIN_AFTER_S
+            self._closing.wait(pause_s)
+            if self._jobs:
+                self._stirred.set()
+
+
+def _ripe_at(now: datetime) -> Callable[[Job], bool]:
+    return lambda job: job.has_ended or now - job.created_at >= RIPE

@@ -57,7 +57,7 @@ def test_other_failures_rest_it_the_third_time_in_a_row(
 ) -> None:
     for _ in range(2):
         health.failed(error(kind), 0.0)
-    health.succeeded()
+    health.succeeded(0.0)
     assert health.last_error is None
     for _ in range(2):
         health.failed(error(kind), 0.0)
@@ -97,7 +97,7 @@ def test_pauses_double_up_to_the_longest_until_something_succeeds(health: Engine
         now += pauses[-1]
         health.probed(now)
     assert pauses == [1, 2, 4, 8, 8]
-    health.succeeded()
+    health.succeeded(0.0)
     assert not health.on_trial
     health.failed(error(EngineOutOfMemory), now)
     assert health.cooldown_left_s(now) == 1
@@ -138,3 +138,13 @@ def test_an_unanswered_probe_excuses_no_other_failure(health: EngineHealth) -> N
 def test_an_engine_that_is_up_is_probed_at_intervals(health: EngineHealth) -> None:
     assert health.next_probe_at(7.0) == 12.0
     assert health.cooldown_left_s(7.0) == 0
+
+
+def test_requests_that_go_well_spare_it_probes_for_a_while(health: EngineHealth) -> None:
+    assert health.spared_until() == float("-inf")
+    health.succeeded(10.0)
+    assert health.spared_until() == 15.0
+    health.succeeded(59.0)
+    assert health.spared_until() == 60.0, "its facts are asked for all the same"
+    health.failed(error(EngineOutOfMemory), 60.0)
+    assert health.spared_until() == float("-inf")
