@@ -89,6 +89,7 @@ def build_services(settings: Settings) -> Services:
         max_bytes=settings.image_cache_bytes,
         ttl_s=settings.image_ttl,
         protected=ledger.pictures_in_use,
+        for_group=settings.accel_prefix is not None,
     )
     results = ResultCache(pool, ledger, store, count=metrics.result_looked_up)
     repeats = Repeats(results if settings.result_cache else None)

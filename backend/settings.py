@@ -107,6 +107,13 @@ class Settings(BaseSettings):
     ratelimit_images: str = Field("600/minute", description="Each caller, GET of images")
     ratelimit_jobs: str = Field("600/minute", description="Each caller, asking for jobs")
 
+    accel_prefix: str | None = Field(
+        None,
+        pattern="^(/[A-Za-z0-9_-]+)+$",
+        max_length=100,
+        description="nginx's internal location over DATA_DIR, `/kept` in deploy/nginx: nginx sends "
+        "the images (X-Accel-Redirect), whose files its group may then read; unset: Sluice does",
+    )
     image_cache_bytes: int = Field(
         2048 * MEBIBYTE, ge=MEBIBYTE, description="Disk for images; least recently used go first"
     )

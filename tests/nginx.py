@@ -38,15 +38,21 @@ http {{
 """
 
 
-@contextmanager
-def running_nginx(folder: Path, upstream: int) -> Iterator[str]:
-    """nginx before 127.0.0.1:`upstream`; yields its URL."""
+def nginx_program() -> str:
+    """Where nginx is; skips the test where it is not installed."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         complaint = "nginx is not installed"
         if os.environ.get("CI") == "true":
             pytest.fail(complaint)
         pytest.skip(complaint)
+    return program
+
+
+@contextmanager
+def running_nginx(folder: Path, upstream: int) -> Iterator[str]:
+    """nginx before 127.0.0.1:`upstream`; yields its URL."""
+    program = nginx_program()
     port = free_port()
     config = folder / "nginx.conf"
     config.write_text(_CONFIG.format(folder=folder, port=port, upstream=upstream))

@@ -1,8 +1,12 @@
-"""GET, HEAD and DELETE /image/<uuid>: kept images, whole, in ranges, or as renditions."""
+"""GET, HEAD and DELETE /image/<uuid>: kept images, whole, in ranges, or as renditions.
+
+With ACCEL_PREFIX set the bytes of a kept file are nginx's to send, and are not read here.
+"""
 
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 from uuid import UUID
 
 from flask import Blueprint, Response, request, send_file
@@ -10,6 +14,7 @@ from flask import Blueprint, Response, request, send_file
 from ai.errors import InvalidRequest
 from backend.errors import ImageGone, ImageNotFound
 from backend.services import Services
+from backend.settings import Settings
 from backend.storage.base import parse_image_id
 from backend.storage.renditions import Rendered, Rendition, etag
 
@@ -29,7 +34,7 @@ def blueprint(services: Services) -> Blueprint:
         rendered = services.renditions.get(image_id, rendition)
         try:
             if rendered is not None:
-                return _served(rendered, etag(image_id, rendition))
+                return _served(rendered, etag(image_id, rendition), services.settings)
         except FileNotFoundError:
             pass  # swept just now
         raise _missing(services, image_id)
@@ -57,16 +62,30 @@ def _rendition() -> Rendition:
     return Rendition.parse(request.args.get("format"), request.args.get("width"))
 
 
-def _served(rendered: Rendered, tag: str) -> Response:
+def _served(rendered: Rendered, tag: str, settings: Settings) -> Response:
     content = rendered.content
-    response = send_file(
-        BytesIO(content) if isinstance(content, bytes) else content.absolute(),
-        mimetype=rendered.media_type,
-        conditional=True,
-        etag=tag,
-    )
+    # nginx judges If-Match by an entity tag of its own, never by ours.
+    if settings.accel_prefix and isinstance(content, Path) and not request.if_match:
+        name = content.relative_to(settings.data_dir).as_posix()
+        response = _left_to_nginx(rendered.media_type, tag, f"{settings.accel_prefix}/{name}")
+    else:
+        response = send_file(
+            BytesIO(content) if isinstance(content, bytes) else content.absolute(),
+            mimetype=rendered.media_type,
+            conditional=True,
+            etag=tag,
+        )
     response.headers["Cache-Control"] = CACHE_CONTROL
     response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _left_to_nginx(media_type: str, tag: str, location: str) -> Response:
+    response = Response(mimetype=media_type)
+    response.set_etag(tag)
+    response.make_conditional(request)
+    if response.status_code == 200:
+        response.headers["X-Accel-Redirect"] = location
     return response
 
 

@@ -28,7 +28,9 @@ def open_database(url: str | None, data_dir: Path) -> Engine:
 
 
 def _sqlite(path: Path) -> Engine:
+    """The file is its owner's alone: nginx may be in the group that reads the images."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
     engine = create_engine(
         f"sqlite:///{path}",
         connect_args={"timeout": SQLITE_BUSY_S},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from backend.storage.tally import Tally
 
 log = logging.getLogger(__name__)
 
+GROUP_MAY_READ = 0o640
 USE_NOTED_EVERY_S = 3600.0
 """Serving an image writes to the disk no more often than this."""
 _HEAD_BYTES = 16
@@ -34,7 +36,8 @@ class LocalImageStore:
 
     An image is there whole or not at all, to whoever looks. It reaches the disk itself a
     little later: one that a power cut spoiled is taken as missing when next asked for.
-    `protected` names images not to be evicted. Several processes may share the folder; each
+    `protected` names images not to be evicted. `for_group` lets the files' group read an image
+    from when it is first located, for another server to send it. Several processes may share the folder; each
     then counts only its own changes between sweeps.
     """
 
@@ -45,8 +48,10 @@ class LocalImageStore:
         max_bytes: int,
         ttl_s: float,
         protected: Callable[[], set[UUID]] | None = None,
+        for_group: bool = False,
     ) -> None:
         self._folders = Folders(data_dir)
+        self._for_group = for_group
         self._tally = Tally()
         self._syncer = Syncer()
         self._sweeper = Sweeper(
@@ -144,6 +149,8 @@ class LocalImageStore:
             media_type = _media_type(file, status.st_size)
             if media_type is not None:
                 _note_use(file, status)
+                if self._for_group:
+                    _let_group_read(file, status)
                 yield file, Located(_stored(image_id, media_type, status), path)
                 return
         log.warning("broken image removed", extra={"image_id": str(image_id)})
@@ -164,6 +171,12 @@ def _note_use(file: BinaryIO, status: os.stat_result) -> None:
         # An image can still be served from a disk that has become read-only.
         with suppress(OSError):
             os.utime(file.fileno(), ns=(now_ns, status.st_mtime_ns))
+
+
+def _let_group_read(file: BinaryIO, status: os.stat_result) -> None:
+    if stat.S_IMODE(status.st_mode) != GROUP_MAY_READ:
+        with suppress(OSError):
+            os.fchmod(file.fileno(), GROUP_MAY_READ)
 
 
 def _stored(image_id: UUID, media_type: str, status: os.stat_result) -> StoredImage:

@@ -1,0 +1,33 @@
+"""One gateway behind nginx as shipped, for all tests of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deploy.front import Front, running_front
+from tests.fake_webui import FakeWebUI
+from tests.running import Sluice, running_sluice
+
+BEHIND_NGINX = {"TRUSTED_PROXIES": "1", "ACCEL_PREFIX": "/kept", "CPU_FALLBACK": "false"}
+UNLIMITED = {"RATELIMIT_GENERATION": "1000/minute", "RATELIMIT_GLOBAL": "1000/minute"}
+
+
+@pytest.fixture(scope="module")
+def webui() -> Iterator[FakeWebUI]:
+    with FakeWebUI() as webui:
+        yield webui
+
+
+@pytest.fixture(scope="module")
+def sluice(tmp_path_factory: pytest.TempPathFactory, webui: FakeWebUI) -> Iterator[Sluice]:
+    env = {"SD_WEBUI_URL": webui.url, **BEHIND_NGINX, **UNLIMITED}
+    with running_sluice(tmp_path_factory.mktemp("sluice"), env) as sluice:
+        yield sluice
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory, sluice: Sluice) -> Iterator[Front]:
+    with running_front(tmp_path_factory.mktemp("nginx"), [sluice.port], sluice.data_dir) as front:
+        yield front

@@ -1,0 +1,129 @@
+"""The shipped nginx configuration at work, only its ports, paths and gateways put in place."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from tests.nginx import nginx_program
+from tests.running import ROOT, accepts, free_port, wait_until
+
+SHIPPED = ROOT / "deploy" / "nginx"
+
+_STOCK = """
+daemon off;
+worker_processes 2;
+{user}
+pid {folder}/nginx.pid;
+error_log {folder}/error.log info;
+events {{ worker_connections 768; }}
+http {{
+    sendfile on;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/sluice/sluice.conf;
+}}
+"""
+"""What a system's own nginx.conf says, as far as it matters."""
+
+
+class _From(HTTPAdapter):
+    """Connections from another of this machine's addresses."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: object, **options: object) -> None:
+        options["source_address"] = (self._address, 0)
+        super().init_poolmanager(*arguments, **options)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Front:
+    """A running nginx: its two ports, its certificate, its folder."""
+
+    port: int
+    plain_port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "sluice" / "tls" / "fullchain.pem"
+
+    @property
+    def error_log(self) -> str:
+        return (self.folder / "error.log").read_text()
+
+    def client(self, address: str = "127.0.0.1") -> requests.Session:
+        """A caller at `address` (any in 127/8) who trusts the certificate."""
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = str(self.certificate)
+        session.mount("https://", _From(address))
+        return session
+
+    def socket(self, address: str = "127.0.0.1") -> ssl.SSLSocket:
+        """A connection, the handshake done, for what no client library would send."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        plain = socket.create_connection(
+            ("127.0.0.1", self.port), timeout=30, source_address=(address, 0)
+        )
+        return context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+@contextmanager
+def running_front(folder: Path, gateways: Sequence[int], data_dir: Path) -> Iterator[Front]:
+    """nginx as shipped before the gateways at those ports, whose images are in `data_dir`."""
+    program = nginx_program()
+    front = Front(free_port(), free_port(), folder)
+    config = _install(front, gateways, data_dir)
+    process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)])
+    try:
+        wait_until(lambda: accepts(front.port), "nginx accepts connections")
+        yield front
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _install(front: Front, gateways: Sequence[int], data_dir: Path) -> Path:
+    home = front.folder / "sluice"
+    home.mkdir()
+    subprocess.run([SHIPPED / "self-signed.sh", home / "tls"], check=True, capture_output=True)
+    places = {
+        "/etc/nginx/sluice/": f"{home}/",
+        "/var/log/nginx/": f"{front.folder}/",
+        "/var/lib/sluice-acme": f"{front.folder}/acme",
+        "/var/lib/sluice": str(data_dir),
+        "listen 80 ": f"listen 127.0.0.1:{front.plain_port} ",
+        "listen 443 ": f"listen 127.0.0.1:{front.port} ",
+        "listen [::]:80 ": f"listen [::1]:{front.plain_port} ",
+        "listen [::]:443 ": f"listen [::1]:{front.port} ",
+        "server 127.0.0.1:5002;": "".join(f"server 127.0.0.1:{port};" for port in gateways),
+    }
+    for shipped in SHIPPED.glob("*.conf"):
+        text = shipped.read_text()
+        for there, here in places.items():
+            text = text.replace(there, here)
+        (home / shipped.name).write_text(text)
+    config = front.folder / "nginx.conf"
+    user = "user root;" if os.geteuid() == 0 else ""
+    config.write_text(_STOCK.format(folder=front.folder, user=user))
+    return config
