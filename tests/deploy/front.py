@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,11 +90,16 @@ class Front:
 
 
 @contextmanager
-def running_front(folder: Path, gateways: Sequence[int], data_dir: Path) -> Iterator[Front]:
-    """nginx as shipped before the gateways at those ports, whose images are in `data_dir`."""
+def running_front(
+    folder: Path, gateways: Sequence[int], data_dir: Path, **sooner: str
+) -> Iterator[Front]:
+    """nginx as shipped before the gateways at those ports, whose images are in `data_dir`.
+
+    `sooner` sets timeouts that a test cannot wait for, by the directive's name.
+    """
     program = nginx_program()
     front = Front(free_port(), free_port(), folder)
-    config = _install(front, gateways, data_dir)
+    config = _install(front, gateways, data_dir, sooner)
     process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)])
     try:
         wait_until(lambda: accepts(front.port), "nginx accepts connections")
@@ -103,7 +109,9 @@ def running_front(folder: Path, gateways: Sequence[int], data_dir: Path) -> Iter
         process.wait(timeout=10)
 
 
-def _install(front: Front, gateways: Sequence[int], data_dir: Path) -> Path:
+def _install(
+    front: Front, gateways: Sequence[int], data_dir: Path, sooner: Mapping[str, str]
+) -> Path:
     home = front.folder / "sluice"
     home.mkdir()
     subprocess.run([SHIPPED / "self-signed.sh", home / "tls"], check=True, capture_output=True)
@@ -122,8 +130,17 @@ def _install(front: Front, gateways: Sequence[int], data_dir: Path) -> Path:
         text = shipped.read_text()
         for there, here in places.items():
             text = text.replace(there, here)
+        for directive, time in sooner.items():
+            text = re.sub(rf"^{directive} \S+;", f"{directive} {time};", text, flags=re.MULTILINE)
         (home / shipped.name).write_text(text)
     config = front.folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(_STOCK.format(folder=front.folder, user=user))
     return config
+
+
+def shipped_seconds(file: str, directive: str) -> int:
+    """The time that a shipped file sets by `directive`."""
+    found = re.search(rf"^{directive} (\d+)s;", (SHIPPED / file).read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])

@@ -109,7 +109,7 @@ def test_a_rendition_is_sent_by_nginx_too(front: Front, sluice: Sluice, kept: Ke
     assert get(front, path, If_None_Match=answer.headers["ETag"]).status_code == 304
 
 
-def test_an_image_evicted_just_then_is_a_problem_of_ours(front: Front, sluice: Sluice) -> None:
+def test_nginx_may_read_an_image_from_when_it_is_asked_for(front: Front, sluice: Sluice) -> None:
     answer = sluice.post("txt2img", json=SMALL).json()
     path = Folders(sluice.data_dir).image(UUID(answer["image_id"]))
     assert path.stat().st_mode & 0o777 == 0o600

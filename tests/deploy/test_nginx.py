@@ -1,0 +1,219 @@
+"""What nginx does by itself: TLS, redirects, limits against floods, errors in the gateway's shape.
+
+No gateway stands behind it, or one that only listens.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.deploy.front import Front, running_front
+from tests.running import API, free_port
+
+FLOOD = 1000
+BURST = 200
+CONNECTIONS = 100
+LIMIT_BYTES = 45_001_386
+PROBLEM_KEYS = {"type", "title", "status", "detail", "error", "code", "request_id"}
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    folder = tmp_path_factory.mktemp("nginx")
+    with running_front(folder, [free_port()], folder / "data") as front:
+        yield front
+
+
+@contextmanager
+def deaf_gateway() -> Iterator[int]:
+    """The port of one that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@contextmanager
+def canned_gateway(headers: str) -> Iterator[int]:
+    """The port of one that answers once, with nothing but `headers`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                answer = f"HTTP/1.1 200 OK\r\n{headers}Content-Length: 0\r\n\r\n"
+                connection.sendall(answer.encode())
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        yield server.getsockname()[1]
+        answering.join()
+
+
+def problem(answer: requests.Response) -> dict[str, object]:
+    """The body, checked to be what the gateway's own would be."""
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, object] = answer.json()
+    assert body.keys() == PROBLEM_KEYS
+    assert body["status"] == answer.status_code
+    assert body["type"] == f"urn:sluice:problem:{body['code']}"
+    assert body["error"] == body["detail"]
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    assert answer.headers["Strict-Transport-Security"] == "max-age=63072000"
+    return body
+
+
+def handshake(front: Front, version: ssl.TLSVersion) -> str | None:
+    context = ssl.create_default_context(cafile=str(front.certificate))
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    with (
+        socket.create_connection(("127.0.0.1", front.port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as secured,
+    ):
+        return secured.version()
+
+
+def test_tls_is_spoken_from_1_2_on(front: Front) -> None:
+    assert handshake(front, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+    assert handshake(front, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
+def test_older_tls_is_refused(front: Front, version: str) -> None:
+    with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+        handshake(front, ssl.TLSVersion[version])
+
+
+def test_http2_is_spoken(front: Front) -> None:
+    asked = ["curl", "-s", "--cacert", front.certificate, "-o", "/dev/null", "--http2"]
+    told = subprocess.run(
+        [*asked, "-w", "%{http_version}", f"{front.url}/metrics"], check=True, capture_output=True
+    )
+    assert told.stdout == b"2"
+
+
+def test_http_is_sent_on_to_https_with_its_method(front: Front) -> None:
+    url = f"http://127.0.0.1:{front.plain_port}{API}/txt2img?a=b"
+    answer = requests.post(url, allow_redirects=False, timeout=10)
+    assert answer.status_code == 308
+    assert answer.headers["Location"] == f"https://127.0.0.1{API}/txt2img?a=b"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/%6detrics", "//metrics", "/docs/../metrics"])
+def test_metrics_are_closed_however_they_are_spelled(front: Front, path: str) -> None:
+    request = requests.Request("GET", front.url).prepare()
+    request.url = front.url + path
+    assert problem(front.client().send(request, timeout=10))["code"] == "not_found"
+
+
+def test_a_gateway_that_is_not_there_is_a_problem(front: Front) -> None:
+    answer = front.client().get(f"{front.url}{API}/models", headers={"X-Request-ID": "mine"})
+    assert (answer.status_code, problem(answer)["code"]) == (502, "bad_gateway")
+    assert answer.json()["request_id"] == "mine"
+
+
+@pytest.mark.parametrize("hostile", ['"},{"', "a b", "x" * 129, "ä"])
+def test_a_request_id_that_is_none_is_replaced(front: Front, hostile: str) -> None:
+    headers = {"X-Request-ID": hostile.encode()}
+    answer = front.client().get(f"{front.url}/", headers=headers, timeout=10)
+    assert len(str(problem(answer)["request_id"])) == 32
+
+
+def test_a_gateway_that_says_nothing_is_a_problem(tmp_path: Path) -> None:
+    with (
+        deaf_gateway() as port,
+        running_front(tmp_path, [port], tmp_path, proxy_read_timeout="100ms") as front,
+    ):
+        answer = front.client().get(f"{front.url}/", timeout=10)
+    assert (answer.status_code, problem(answer)["code"]) == (504, "gateway_timeout")
+
+
+def test_an_upload_over_the_limit_is_refused_before_it_is_read(front: Front) -> None:
+    with front.socket() as connection:
+        head = f"POST {API}/img2img HTTP/1.1\r\nHost: a\r\nContent-Length: {LIMIT_BYTES + 1}\r\n\r\n"
+        connection.sendall(head.encode())
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":"body_too_large"' in answer
+
+
+def test_an_upload_of_the_limit_is_waited_for(front: Front) -> None:
+    with front.socket() as connection:
+        head = f"POST {API}/img2img HTTP/1.1\r\nHost: a\r\nContent-Length: {LIMIT_BYTES}\r\n"
+        connection.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+
+
+def test_a_flood_is_held_off_in_the_gateways_own_words(front: Front) -> None:
+    with front.client("127.0.0.50") as flooder:
+        answers = [flooder.get(f"{front.url}/", timeout=10) for _ in range(FLOOD)]
+    first = next(n for n, answer in enumerate(answers) if answer.status_code == 429)
+    assert first >= BURST
+    assert problem(answers[first])["code"] == "rate_limited"
+    assert answers[first].headers["Retry-After"] == "1"
+    assert front.client("127.0.0.51").get(f"{front.url}/", timeout=10).status_code == 502
+
+
+def test_one_address_holds_so_many_connections_and_no_more(front: Front) -> None:
+    unfinished = f"POST {API}/img2img HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n".encode()
+    with ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            stack.enter_context(front.socket("127.0.0.52")).sendall(unfinished)
+        answer = front.client("127.0.0.52").get(f"{front.url}/", timeout=10)
+        assert (answer.status_code, problem(answer)["code"]) == (429, "rate_limited")
+        assert front.client("127.0.0.53").get(f"{front.url}/", timeout=10).status_code == 502
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf",
+    ],
+    ids=["nothing", "headers", "body"],
+)
+def test_who_dawdles_is_hung_up_on(tmp_path: Path, sent: bytes) -> None:
+    sooner = {"client_header_timeout": "100ms", "client_body_timeout": "100ms"}
+    with (
+        running_front(tmp_path, [free_port()], tmp_path, **sooner) as front,
+        front.socket() as connection,
+    ):
+        connection.sendall(sent)
+        said = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert said == b"" or said.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    ("left_to_nginx", "status", "code"),
+    [
+        ("/kept/images/2f/2f27f149-8d5f-4cb6-840f-882939b1a62c", 404, "image_not_found"),
+        ("/kept/images/00/link49-8d5f-4cb6-840f-882939b1a62c", 404, "not_found"),
+        ("/kept/images/00/00000000-8d5f-4cb6-840f-882939b1a62c", 503, "storage_error"),
+        ("/kept/sluice.db", 404, "not_found"),
+    ],
+    ids=["evicted", "no id", "link", "database"],
+)
+def test_nginx_sends_kept_images_and_nothing_else(
+    tmp_path: Path, left_to_nginx: str, status: int, code: str
+) -> None:
+    (tmp_path / "sluice.db").write_text("secret")
+    images = tmp_path / "images" / "00"
+    images.mkdir(parents=True)
+    (images / "00000000-8d5f-4cb6-840f-882939b1a62c").symlink_to(tmp_path / "sluice.db")
+    with (
+        canned_gateway(f"X-Accel-Redirect: {left_to_nginx}\r\n") as port,
+        running_front(tmp_path, [port], tmp_path) as front,
+    ):
+        answer = front.client().get(f"{front.url}/", timeout=10)
+    assert (answer.status_code, problem(answer)["code"]) == (status, code)
