@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import signal
 import threading
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+
+from prometheus_client.multiprocess import mark_process_dead
 
 from backend.banner import banner
 from backend.services import Services
@@ -30,17 +33,34 @@ keepalive = 75
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
+forwarded_allow_ips = ""
+"""TRUSTED_PROXIES alone decides whom to believe; gunicorn would believe 127.0.0.1 always."""
+control_socket_disable = True
+"""It could raise the number of workers."""
+if Path("/dev/shm").is_dir():
+    worker_tmp_dir = "/dev/shm"
+    """A heartbeat that waits for a busy disk would look like a dead worker."""
 accesslog = None
 loglevel = "warning"
 
 
 def on_starting(server: Any) -> None:
     configure_logging(settings)
+    _forget_processes_of_before()
     if server.cfg.workers != 1:
         raise SystemExit(
             "Several web processes cannot keep one request in flight per WebUI: run one worker "
             "and raise THREADS."
         )
+
+
+def _forget_processes_of_before() -> None:
+    """Their figures would be added to ours for ever."""
+    folder = settings.prometheus_multiproc_dir
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for figures in folder.glob("*.db"):
+            figures.unlink()
 
 
 def post_worker_init(worker: Any) -> None:
@@ -76,3 +96,8 @@ def worker_exit(server: Any, worker: Any) -> None:
     application = getattr(worker, "wsgi", None)
     if application is not None:
         application.extensions["sluice"].close()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    if settings.prometheus_multiproc_dir is not None:
+        mark_process_dead(worker.pid, settings.prometheus_multiproc_dir)  # type: ignore[no-untyped-call]

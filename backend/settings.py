@@ -152,6 +152,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: readable on a terminal, JSON elsewhere"
     )
+    prometheus_multiproc_dir: Path | None = Field(
+        None,
+        description="Folder through which several processes show one /metrics; to be set in the "
+        "environment, not in .env",
+    )
 
     @field_validator("sd_webui_url", "sd_webui_cpu_url", mode="before")
     @classmethod

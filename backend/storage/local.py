@@ -37,8 +37,8 @@ class LocalImageStore:
     An image is there whole or not at all, to whoever looks. It reaches the disk itself a
     little later: one that a power cut spoiled is taken as missing when next asked for.
     `protected` names images not to be evicted. `for_group` lets the files' group read an image
-    from when it is first located, for another server to send it. Several processes may share the folder; each
-    then counts only its own changes between sweeps.
+    from when it is first located, for another server to send it. Several processes may share
+    the folder; each then counts only its own changes between sweeps.
     """
 
     def __init__(
