@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench certificate clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 help: ## Say what each target does
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 run: $(VENV)/.run ## Set up and serve on HOST:PORT (127.0.0.1:5002)
 	@exec $(BIN)/python -m backend
@@ -26,6 +26,9 @@ bench: $(VENV)/.dev ## Measure what Sluice adds to a WebUI's own time, and what 
 	$(BIN)/python -m bench.routing
 	$(BIN)/python -m bench.watchers
 	$(BIN)/python -m bench.job_queue
+
+certificate: ## Make a self-signed certificate for a first try of nginx (NAMES="host ...")
+	@deploy/nginx/self-signed.sh deploy/nginx/tls $(NAMES)
 
 clean: ## Remove the environment and caches (never the data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

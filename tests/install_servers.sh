@@ -5,6 +5,8 @@ set -eu
 missing=""
 command -v redis-server >/dev/null || missing="$missing redis-server"
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
+command -v systemd-analyze >/dev/null || missing="$missing systemd"
+command -v openssl >/dev/null || missing="$missing openssl"
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v chromedriver >/dev/null || missing="$missing chromium-driver"
 [ -n "$missing" ] || exit 0
@@ -18,6 +20,6 @@ if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || [ -n "$run" ]; }; th
             apt-get install -y -qq --no-install-recommends "$package" >/dev/null || true
     done
 fi
-for program in redis-server chromium chromedriver; do
+for program in redis-server systemd-analyze openssl chromium chromedriver; do
     command -v "$program" >/dev/null || echo "No $program: the tests that need it will be skipped" >&2
 done

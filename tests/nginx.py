@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.running import accepts, free_port, wait_until
+from tests.running import accepts, free_port, missing_program, wait_until
 
 _CONFIG = """
 daemon off;
@@ -40,13 +38,8 @@ http {{
 
 def nginx_program() -> str:
     """Where nginx is; skips the test where it is not installed."""
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        complaint = "nginx is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(complaint)
-        pytest.skip(complaint)
-    return program
+    found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    return found or missing_program("nginx")
 
 
 @contextmanager

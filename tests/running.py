@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import requests
@@ -143,15 +144,18 @@ def running_fake_webui(*arguments: str) -> Iterator[WebUIProcess]:
             process.kill()
 
 
+def missing_program(name: str) -> NoReturn:
+    """Skip the test that needs it; with CI=true fail it."""
+    complaint = f"{name} is not installed"
+    if os.environ.get("CI") == "true":
+        pytest.fail(complaint)
+    pytest.skip(complaint)
+
+
 @contextmanager
 def running_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A redis-server without persistence: its URL and its process."""
-    program = shutil.which("redis-server")
-    if program is None:
-        complaint = "redis-server is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(complaint)
-        pytest.skip(complaint)
+    program = shutil.which("redis-server") or missing_program("redis-server")
     port = free_port()
     command = [
         program,

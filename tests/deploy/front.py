@@ -23,6 +23,7 @@ SHIPPED = ROOT / "deploy" / "nginx"
 _STOCK = """
 daemon off;
 worker_processes 2;
+worker_rlimit_nofile 2048;
 {user}
 pid {folder}/nginx.pid;
 error_log {folder}/error.log info;
