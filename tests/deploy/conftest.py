@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.front import Front, running_front
+from tests.deploy.front import Front, folder_for_the_group, running_front
 from tests.fake_webui import FakeWebUI
 from tests.running import Sluice, running_sluice
 
@@ -21,13 +21,13 @@ def webui() -> Iterator[FakeWebUI]:
 
 
 @pytest.fixture(scope="module")
-def sluice(tmp_path_factory: pytest.TempPathFactory, webui: FakeWebUI) -> Iterator[Sluice]:
+def sluice(webui: FakeWebUI) -> Iterator[Sluice]:
     env = {"SD_WEBUI_URL": webui.url, **BEHIND_NGINX, **UNLIMITED}
-    with running_sluice(tmp_path_factory.mktemp("sluice"), env) as sluice:
+    with folder_for_the_group() as folder, running_sluice(folder, env) as sluice:
         yield sluice
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory, sluice: Sluice) -> Iterator[Front]:
-    with running_front(tmp_path_factory.mktemp("nginx"), [sluice.port], sluice.data_dir) as front:
+def front(sluice: Sluice) -> Iterator[Front]:
+    with running_front([sluice.port], sluice.data_dir) as front:
         yield front

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -30,6 +32,7 @@ error_log {folder}/error.log info;
 events {{ worker_connections 768; }}
 http {{
     sendfile on;
+    {system}
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -39,6 +42,19 @@ http {{
 }}
 """
 """What a system's own nginx.conf says, as far as it matters."""
+
+
+_GROUP = grp.getgrgid(os.getegid()).gr_name
+"""The gateway's: nginx is of it, and otherwise nobody, as deploy/README.md has it."""
+
+
+@contextmanager
+def folder_for_the_group() -> Iterator[Path]:
+    """A folder whose group may enter it; pytest's own are their owner's alone."""
+    with TemporaryDirectory(prefix="sluice-front-") as name:
+        folder = Path(name)
+        folder.chmod(0o750)
+        yield folder
 
 
 class _From(HTTPAdapter):
@@ -92,27 +108,32 @@ class Front:
 
 @contextmanager
 def running_front(
-    folder: Path, gateways: Sequence[int], data_dir: Path, **sooner: str
+    gateways: Sequence[int], data_dir: Path, *, system: str = "", **sooner: str
 ) -> Iterator[Front]:
     """nginx as shipped before the gateways at those ports, whose images are in `data_dir`.
 
-    `sooner` sets timeouts that a test cannot wait for, by the directive's name.
+    `system` is what the system's own nginx.conf says more, `sooner` timeouts that a test cannot
+    wait for, by the directive's name.
     """
     program = nginx_program()
-    front = Front(free_port(), free_port(), folder)
-    config = _install(front, gateways, data_dir, sooner)
-    process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)])
-    try:
-        wait_until(lambda: accepts(front.port), "nginx accepts connections")
-        yield front
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
+    with folder_for_the_group() as folder:
+        front = Front(free_port(), free_port(), folder)
+        _install(front, gateways, data_dir, sooner)
+        user = f"user nobody {_GROUP};" if os.geteuid() == 0 else ""
+        config = folder / "nginx.conf"
+        config.write_text(_STOCK.format(folder=folder, user=user, system=system))
+        process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)])
+        try:
+            wait_until(lambda: accepts(front.port), "nginx accepts connections")
+            yield front
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
 
 
 def _install(
     front: Front, gateways: Sequence[int], data_dir: Path, sooner: Mapping[str, str]
-) -> Path:
+) -> None:
     home = front.folder / "sluice"
     home.mkdir()
     subprocess.run([SHIPPED / "self-signed.sh", home / "tls"], check=True, capture_output=True)
@@ -134,10 +155,6 @@ def _install(
         for directive, time in sooner.items():
             text = re.sub(rf"^{directive} \S+;", f"{directive} {time};", text, flags=re.MULTILINE)
         (home / shipped.name).write_text(text)
-    config = front.folder / "nginx.conf"
-    user = "user root;" if os.geteuid() == 0 else ""
-    config.write_text(_STOCK.format(folder=front.folder, user=user))
-    return config
 
 
 def shipped_seconds(file: str, directive: str) -> int:

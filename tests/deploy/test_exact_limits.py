@@ -34,7 +34,7 @@ def test_ten_of_two_hundred_at_once_are_accepted(stack: ExitStack, tmp_path: Pat
     webuis = [stack.enter_context(FakeWebUI()) for _ in range(GATEWAYS)]
     gateways = _gateways(stack, tmp_path, redis_url, webuis)
     ports = [gateway.port for gateway in gateways]
-    front = stack.enter_context(running_front(tmp_path, ports, tmp_path))
+    front = stack.enter_context(running_front(ports, tmp_path))
 
     answers = _all_at_once(stack, front)
 

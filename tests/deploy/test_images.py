@@ -109,12 +109,17 @@ def test_a_rendition_is_sent_by_nginx_too(front: Front, sluice: Sluice, kept: Ke
     assert get(front, path, If_None_Match=answer.headers["ETag"]).status_code == 304
 
 
-def test_nginx_may_read_an_image_from_when_it_is_asked_for(front: Front, sluice: Sluice) -> None:
+def test_the_group_may_read_an_image_when_it_is_asked_for_and_nothing_else(
+    front: Front, sluice: Sluice
+) -> None:
     answer = sluice.post("txt2img", json=SMALL).json()
     path = Folders(sluice.data_dir).image(UUID(answer["image_id"]))
     assert path.stat().st_mode & 0o777 == 0o600
     assert get(front, answer["image_url"]).status_code == 200
     assert path.stat().st_mode & 0o777 == 0o640
+    database = list(sluice.data_dir.glob("sluice.db*"))
+    assert database
+    assert {file.stat().st_mode & 0o777 for file in database} == {0o600}
 
 
 @pytest.mark.parametrize("path", ["/kept/sluice.db", "/kept/images/", "/kept/../sluice.db"])

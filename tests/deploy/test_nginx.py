@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.deploy.front import Front, running_front
+from tests.deploy.front import Front, folder_for_the_group, running_front
 from tests.running import API, free_port
 
 FLOOD = 1000
@@ -29,8 +29,7 @@ PROBLEM_KEYS = {"type", "title", "status", "detail", "error", "code", "request_i
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    folder = tmp_path_factory.mktemp("nginx")
-    with running_front(folder, [free_port()], folder / "data") as front:
+    with running_front([free_port()], tmp_path_factory.mktemp("data")) as front:
         yield front
 
 
@@ -133,7 +132,7 @@ def test_a_request_id_that_is_none_is_replaced(front: Front, hostile: str) -> No
 def test_a_gateway_that_says_nothing_is_a_problem(tmp_path: Path) -> None:
     with (
         deaf_gateway() as port,
-        running_front(tmp_path, [port], tmp_path, proxy_read_timeout="100ms") as front,
+        running_front([port], tmp_path, proxy_read_timeout="100ms") as front,
     ):
         answer = front.client().get(f"{front.url}/", timeout=10)
     assert (answer.status_code, problem(answer)["code"]) == (504, "gateway_timeout")
@@ -174,6 +173,39 @@ def test_one_address_holds_so_many_connections_and_no_more(front: Front) -> None
         assert front.client("127.0.0.53").get(f"{front.url}/", timeout=10).status_code == 502
 
 
+def test_an_ipv6_network_counts_as_one_address(tmp_path: Path) -> None:
+    system = "set_real_ip_from 127.0.0.1; real_ip_header X-Address;"
+    with ExitStack() as stack:
+        front = stack.enter_context(running_front([free_port()], tmp_path, system=system))
+        for n in range(CONNECTIONS):
+            head = f"{UPLOAD}X-Address: 2001:db8:1:2::{n:x}\r\nContent-Length: 99\r\n\r\n"
+            stack.enter_context(front.socket()).sendall(head.encode())
+        same, other = (
+            front.client().get(front.url, headers={"X-Address": address}, timeout=10)
+            for address in ("2001:db8:1:2:ffff::1", "2001:db8:1:3::1")
+        )
+        assert (same.status_code, other.status_code) == (429, 502)
+
+
+def test_the_gateway_hears_of_an_upload_when_it_is_whole(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as gateway,
+        running_front([gateway.getsockname()[1]], tmp_path) as front,
+        front.socket() as slow,
+        front.socket() as quick,
+    ):
+        gateway.settimeout(30)
+        slow.sendall(f"{UPLOAD}Content-Length: 8\r\n\r\nhalf".encode())
+        quick.sendall(b"GET / HTTP/1.1\r\nHost: sluice\r\n\r\n")
+        first, _ = gateway.accept()
+        with first:
+            assert first.recv(4096).startswith(b"GET / ")
+            slow.sendall(b"more")
+            second, _ = gateway.accept()
+            with second:
+                assert second.recv(4096).endswith(b"\r\n\r\nhalfmore")
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -186,7 +218,7 @@ def test_one_address_holds_so_many_connections_and_no_more(front: Front) -> None
 def test_who_dawdles_is_hung_up_on(tmp_path: Path, sent: bytes) -> None:
     sooner = {"client_header_timeout": "100ms", "client_body_timeout": "100ms"}
     with (
-        running_front(tmp_path, [free_port()], tmp_path, **sooner) as front,
+        running_front([free_port()], tmp_path, **sooner) as front,
         front.socket() as connection,
     ):
         connection.sendall(sent)
@@ -198,22 +230,25 @@ def test_who_dawdles_is_hung_up_on(tmp_path: Path, sent: bytes) -> None:
     ("left_to_nginx", "status", "code"),
     [
         ("/kept/images/2f/2f27f149-8d5f-4cb6-840f-882939b1a62c", 404, "image_not_found"),
-        ("/kept/images/00/link49-8d5f-4cb6-840f-882939b1a62c", 404, "not_found"),
         ("/kept/images/00/00000000-8d5f-4cb6-840f-882939b1a62c", 503, "storage_error"),
+        ("/kept/images/00/11111111-8d5f-4cb6-840f-882939b1a62c", 503, "storage_error"),
+        ("/kept/images/00/no-id", 404, "not_found"),
         ("/kept/sluice.db", 404, "not_found"),
     ],
-    ids=["evicted", "no id", "link", "database"],
+    ids=["evicted", "a link", "not the group's", "no image", "the database"],
 )
 def test_nginx_sends_kept_images_and_nothing_else(
     tmp_path: Path, left_to_nginx: str, status: int, code: str
 ) -> None:
-    (tmp_path / "sluice.db").write_text("secret")
-    images = tmp_path / "images" / "00"
-    images.mkdir(parents=True)
-    (images / "00000000-8d5f-4cb6-840f-882939b1a62c").symlink_to(tmp_path / "sluice.db")
-    with (
-        canned_gateway(f"X-Accel-Redirect: {left_to_nginx}\r\n") as port,
-        running_front(tmp_path, [port], tmp_path) as front,
-    ):
-        answer = front.client().get(f"{front.url}/", timeout=10)
+    with folder_for_the_group() as data_dir:
+        (data_dir / "sluice.db").write_text("secret")
+        images = data_dir / "images" / "00"
+        images.mkdir(parents=True)
+        (images / "00000000-8d5f-4cb6-840f-882939b1a62c").symlink_to(data_dir / "sluice.db")
+        (images / "11111111-8d5f-4cb6-840f-882939b1a62c").touch(mode=0o600)
+        with (
+            canned_gateway(f"X-Accel-Redirect: {left_to_nginx}\r\n") as port,
+            running_front([port], data_dir) as front,
+        ):
+            answer = front.client().get(f"{front.url}/", timeout=10)
     assert (answer.status_code, problem(answer)["code"]) == (status, code)
