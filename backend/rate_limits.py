@@ -64,7 +64,7 @@ class RateLimits:
             application_limits=[_limit(scope, value) for scope, value in scopes.items()],
             strategy="moving-window",
             storage_uri=redis_url or "memory://",
-            storage_options=_redis_options() if redis_url else {},
+            storage_options=redis_options() if redis_url else {},
             in_memory_fallback_enabled=redis_url is not None,
             headers_enabled=False,
             key_prefix="sluice",
@@ -129,7 +129,7 @@ def _limit(scope: str, value: str) -> ApplicationLimit:
     return ApplicationLimit(value, scope=scope, exempt_when=exempt)
 
 
-def _redis_options() -> Any:
+def redis_options() -> Any:
     """What redis.from_url takes; flask-limiter's own type for it knows only text and numbers."""
     return {
         "socket_timeout": REDIS_TIMEOUT_S,

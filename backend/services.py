@@ -80,7 +80,7 @@ def build_services(settings: Settings) -> Services:
     pool_metrics = PoolMetrics(metrics)
     pool = EnginePool(build_engines(settings), pool_policy(settings), events=pool_metrics)
     pool_metrics.watch(pool)
-    database = open_database(_database_url(settings), settings.data_dir)
+    database = open_database(database_url(settings), settings.data_dir)
     base_url = (settings.public_url or "") + BASE_PATH
     ledger, keys = JobLedger(database, base_url), IdempotencyKeys(database)
     webhooks = _webhook_sender(settings, database)
@@ -128,7 +128,8 @@ def _webhook_sender(settings: Settings, database: Database) -> WebhookSender:
     )
 
 
-def _database_url(settings: Settings) -> str | None:
+def database_url(settings: Settings) -> str | None:
+    """PostgreSQL's, with its password; None for SQLite."""
     return settings.database_url.get_secret_value() if settings.database_url else None
 
 

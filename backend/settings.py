@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ai.generation import SIZE_STEP
@@ -225,3 +225,12 @@ class Settings(BaseSettings):
         if self.min_size > self.max_size or self.min_size**2 > self.max_pixels:
             raise ValueError("MIN_SIZE must fit within MAX_SIZE and MAX_PIXELS")
         return self
+
+
+def complaints(error: ValidationError) -> list[str]:
+    """What is wrong with which setting, one line each, without the values."""
+    return [
+        f"{'.'.join(str(part) for part in item['loc']).upper() or 'settings'}: "
+        f"{item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_url=False, include_input=False)
+    ]

@@ -22,9 +22,14 @@ def open_database(url: str | None, data_dir: Path) -> Engine:
 
     Raises sqlalchemy.exc.SQLAlchemyError when it cannot be reached or migrated.
     """
-    engine = _postgres(url) if url else _sqlite(data_dir / "sluice.db")
+    engine = connect_database(url, data_dir)
     _migrate(engine)
     return engine
+
+
+def connect_database(url: str | None, data_dir: Path) -> Engine:
+    """The same as it is, not migrated; nothing is reached yet."""
+    return _postgres(url) if url else _sqlite(data_dir / "sluice.db")
 
 
 def _sqlite(path: Path) -> Engine:
@@ -34,6 +39,7 @@ def _sqlite(path: Path) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
         connect_args={"timeout": SQLITE_BUSY_S},
+        hide_parameters=True,
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
     )
@@ -55,6 +61,7 @@ def _postgres(url: str) -> Engine:
         parsed,
         pool_pre_ping=True,
         pool_size=10,
+        hide_parameters=True,
         max_overflow=20,
         connect_args={
             "connect_timeout": POSTGRES_CONNECT_S,

@@ -105,9 +105,7 @@ class LocalImageStore:
 
     def check(self) -> None:
         """Raise StorageError unless an image could be kept now."""
-        probe = self._folders.probe()
-        write_atomically(probe, bytes(_PROBE_BYTES))
-        remove(probe)
+        check_writable(self._folders.root)
 
     def sweep(self) -> None:
         """Evict now what is too old or too much, rather than when its time comes."""
@@ -157,6 +155,13 @@ class LocalImageStore:
         with suppress(StorageError):
             self._remove(path)
         yield None
+
+
+def check_writable(data_dir: Path) -> None:
+    """Raise StorageError unless an image could be kept under `data_dir` now."""
+    probe = Folders(data_dir).probe()
+    write_atomically(probe, bytes(_PROBE_BYTES))
+    remove(probe)
 
 
 def _media_type(file: BinaryIO, size_bytes: int) -> str | None:
