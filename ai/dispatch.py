@@ -138,7 +138,8 @@ class Dispatch:
         member = self.members[start.engine]
         member.in_flight += 1
         request = self.catalogue.worded(case.request, member.name, member.loaded)
-        lease = Lease(member.engine, request, stand_in=bool(start.choice))
+        stand_in, told = bool(start.choice), case.correlation
+        lease = Lease(member.engine, request, stand_in=stand_in, correlation=told)
         case.begin(start, lease, now)
         member.call(partial(self._call, case, start, lease))
         self._follow(case, "processing")
@@ -197,6 +198,7 @@ class Dispatch:
             if isinstance(result, Generation):
                 member.health.succeeded(now)
             elif isinstance(result, EngineError):
+                self._news.tell(self._events.failed, member.name, result)
                 member.health.failed(result, now, blameless=bool(case.tried))
         if isinstance(result, WrongCheckpoint):
             self._bar(member.name, case.request.checkpoint)
@@ -225,7 +227,9 @@ class Dispatch:
         """What a result says to the caller: done, once more elsewhere, or failed."""
         if isinstance(result, Generation):
             device = self.members[start.engine].engine.device
-            self.end(case, case.outcome(result, device, engine_s))
+            outcome = case.outcome(result, device, engine_s)
+            self.end(case, outcome)
+            self._news.tell(self._events.served, case.request, outcome, case.correlation)
         elif not (isinstance(result, EngineError) and self._retry(case, start, result)):
             self.end(case, result)
 

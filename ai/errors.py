@@ -87,11 +87,15 @@ class UnsupportedRequest(InvalidRequest):
 
 
 class QueueFull(GenerationError):
-    """Too many wait; `retry_after_s` is when a place is likely, from the measured rate."""
+    """Too many wait; `retry_after_s` is when a place is likely, from the measured rate.
 
-    def __init__(self, message: str, retry_after_s: float) -> None:
+    `limit` says which bound was met: the queue's, or the caller's share of it.
+    """
+
+    def __init__(self, message: str, retry_after_s: float, limit: str = "queue") -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.limit = limit
 
 
 class DeadlineExceeded(GenerationError):

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 
+from ai.correlation import NOBODY, Correlation, correlated
 from ai.engines.base import Engine
 from ai.errors import EngineError, EngineLost, EngineTimeout, GenerationCanceled
 from ai.generation import Generation, GenerationRequest, Progress
@@ -26,11 +27,19 @@ class Lease:
     at once they would speak of others, so there they do nothing.
     """
 
-    def __init__(self, engine: Engine, request: GenerationRequest, *, stand_in: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        request: GenerationRequest,
+        *,
+        stand_in: bool,
+        correlation: Correlation = NOBODY,
+    ) -> None:
         self.engine = engine
         self.began = time.monotonic()
         self._request = request
         self._stand_in = stand_in
+        self._correlation = correlation
         self._alone = engine.concurrency == 1
         self._stopped = threading.Event()
         self._over = threading.Event()
@@ -45,7 +54,10 @@ class Lease:
         try:
             if self._stopped.is_set():
                 raise GenerationCanceled("The generation was called off.")
-            return self.engine.generate(self._request, timeout_s=timeout_s, stand_in=self._stand_in)
+            with correlated(self._correlation):
+                return self.engine.generate(
+                    self._request, timeout_s=timeout_s, stand_in=self._stand_in
+                )
         except (EngineTimeout, EngineLost):
             self._interrupt()
             raise

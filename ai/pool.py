@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ai.catalogue import Match
+from ai.correlation import NOBODY, Correlation
 from ai.dispatch import Dispatch
 from ai.engines.base import Checkpoint, Engine, Sampler
 from ai.errors import DeadlineExceeded, GenerationError, NoEngine, QueueFull, ShuttingDown
@@ -90,13 +91,15 @@ class EnginePool:
         timeout_s: float | None = None,
         patient: bool = False,
         again: bool = False,
+        correlation: Correlation = NOBODY,
         follow: Callable[[Ticket, TicketState], None] | None = None,
     ) -> Ticket:
         """Queue `request` for `caller`; within `timeout_s`, if given, it has ended.
 
         A `patient` one waits for an engine however long that takes. One taken in `again` has
         its place in the queue whatever the bounds. `follow` is told, in order, each time work
-        on it begins ("processing"), and when it has "ended"; it must be quick.
+        on it begins ("processing"), and when it has "ended"; it must be quick. `correlation`
+        goes with it to the engine, and to the pool's own listener.
 
         A seed left to chance is drawn here, so that a retry makes the same picture. Raises
         UnknownCheckpoint, UnknownSampler, UnknownScheduler or UnsupportedRequest when no
@@ -108,7 +111,7 @@ class EnginePool:
             match = self._dispatch.catalogue.match(request)
             self._require_engine(match, now)
             case = Case(next(self._numbers), request.with_seed(), caller, now, now)
-            case.patient = patient
+            case.patient, case.correlation = patient, correlation
             ticket = Ticket(self, case)
             case.follow = partial(follow, ticket) if follow else None
             self._dispatch.enqueue(case, match)
@@ -152,7 +155,8 @@ class EnginePool:
             full = QueueFull(f"{policy.max_queue} requests wait already.", max(1.0, place_s))
         elif router.waiting_of(case.caller) > policy.max_queue_per_caller:
             message = f"{policy.max_queue_per_caller} requests of yours wait already."
-            full = QueueFull(message, max(1.0, place_s * router.callers))
+            wait_s = max(1.0, place_s * router.callers)
+            full = QueueFull(message, wait_s, limit="queue-per-caller")
         else:
             return
         case.follow = None
@@ -193,6 +197,13 @@ class EnginePool:
         """How many requests wait."""
         with self._dispatch.changed:
             return len(self._dispatch.router)
+
+    def oldest_wait_s(self) -> float:
+        """How long the one that waits for longest has waited; 0 when none does."""
+        with self._dispatch.changed:
+            cases = self._dispatch.cases.values()
+            since = [case.queued_since for case in cases if case.lease is None]
+            return max(0.0, time.monotonic() - min(since)) if since else 0.0
 
     def can_serve(self) -> bool:
         """Whether some engine is usable, or rests only for a moment; not while closing."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from ai.correlation import Correlation
 from ai.engines.base import Device, Tier
 from ai.errors import EngineError
-from ai.generation import Generation
+from ai.generation import Generation, GenerationRequest
 
 CpuFallback = Literal["off", "on", "overflow"]
 EngineState = Literal["unknown", "up", "cooling", "down"]
@@ -109,6 +110,12 @@ class PoolEvents(Protocol):
 
     def fell_back(self, engine: str) -> None: ...
 
+    def failed(self, engine: str, error: EngineError) -> None: ...
+
+    def served(
+        self, request: GenerationRequest, outcome: Outcome, correlation: Correlation
+    ) -> None: ...
+
 
 class NoEvents:
     """A listener that does nothing."""
@@ -125,4 +132,12 @@ class NoEvents:
         """Ignored."""
 
     def fell_back(self, engine: str) -> None:
+        """Ignored."""
+
+    def failed(self, engine: str, error: EngineError) -> None:
+        """Ignored."""
+
+    def served(
+        self, request: GenerationRequest, outcome: Outcome, correlation: Correlation
+    ) -> None:
         """Ignored."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from ai.correlation import NOBODY, Correlation
 from ai.engines.base import Device
 from ai.errors import GenerationCanceled, GenerationError
 from ai.generation import Generation, GenerationRequest, Progress
@@ -35,6 +36,7 @@ class Case:
     queue_s: float = 0.0
     attempts: int = 0
     patient: bool = False
+    correlation: Correlation = NOBODY
     follow: Callable[[TicketState], None] | None = None
     start: Start | None = None
     lease: Lease | None = None

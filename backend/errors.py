@@ -32,7 +32,7 @@ class FieldError:
 class Problem:
     """What a caller is told: `detail` in words, `code` for programs, `errors` by field.
 
-    `job_id` is of the job that goes on all the same.
+    `job_id` is of the job that goes on all the same, `limit` the bound that refused it.
     """
 
     status: int
@@ -42,6 +42,7 @@ class Problem:
     errors: tuple[FieldError, ...] = ()
     retry_after_s: float | None = None
     job_id: UUID | None = None
+    limit: str | None = None
 
 
 class InvalidBody(Exception):
@@ -95,6 +96,7 @@ class JobOver(Exception):
 class TooManyWatchers(Exception):
     """No more can watch jobs now."""
 
+    limit = "watchers"
     retry_after_s = 10.0
 
 
@@ -151,6 +153,7 @@ def problem_of(error: Exception) -> Problem:
                 _field_errors(error),
                 getattr(error, "retry_after_s", None),
                 getattr(error, "job_id", None),
+                getattr(error, "limit", None),
             )
     return INTERNAL
 

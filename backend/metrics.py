@@ -1,96 +1,129 @@
-"""What can be watched at /metrics. Labels are bounded: routes, methods, statuses, engines."""
+"""What can be watched at /metrics. Labels are bounded: routes, methods, statuses, engines, codes."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from collections.abc import Mapping, Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 DURATIONS_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+
+Exemplar = dict[str, str]
 
 
 class Metrics:
-    """The figures of one application, in a registry of its own."""
+    """The figures of one application.
 
-    content_type = CONTENT_TYPE_LATEST
+    With `is_shared` they are those of all processes with the same PROMETHEUS_MULTIPROC_DIR,
+    which prometheus_client reads itself. What a collector added here tells is always of the
+    process that is asked.
+    """
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "sluice_requests",
-            "Requests answered",
-            ["route", "method", "status"],
-            registry=self._registry,
+    def __init__(self, *, is_shared: bool = False) -> None:
+        disable_created_metrics()
+        self._is_shared = is_shared
+        self._counted = CollectorRegistry()
+        self._asked = CollectorRegistry()
+        self._requests = self.counter(
+            "sluice_requests", "Requests answered", "route", "method", "status"
         )
-        self._durations = Histogram(
-            "sluice_request_seconds",
-            "From a request's arrival to its answer",
-            ["route"],
-            buckets=DURATIONS_S,
-            registry=self._registry,
+        self._durations = self.histogram(
+            "sluice_request_seconds", "From a request's arrival to its answer", "route"
         )
-        self._images = Counter(
-            "sluice_images", "Images made", ["kind", "engine"], registry=self._registry
+        self._gateway_times = self.histogram(
+            "sluice_gateway_seconds",
+            "Of the time of a generation's request, what was neither queue nor engine",
+            buckets=SHORT_S,
         )
-        self._work = Counter(
-            "sluice_megapixel_steps",
-            "Millions of pixels x steps x images made",
-            ["engine"],
-            registry=self._registry,
+        self._rejections = self.counter(
+            "sluice_rejections", "Requests refused because a limit was met", "limit"
         )
-        self._waits = Histogram(
-            "sluice_queue_seconds",
-            "Time a request waited for an engine",
-            buckets=DURATIONS_S,
-            registry=self._registry,
-        )
-        self._engine_times = Histogram(
-            "sluice_engine_seconds",
-            "Time an engine took for a request",
-            ["engine"],
-            buckets=DURATIONS_S,
-            registry=self._registry,
-        )
-        self._results = Counter(
+        self._results = self.counter(
             "sluice_result_cache",
             "Requests that an earlier result might have answered: hit, miss, or shared with "
             "another just then",
-            ["result"],
-            registry=self._registry,
+            "result",
+        )
+        self._deliveries = self.counter(
+            "sluice_webhook_tries", "Webhooks sent: delivered, retried, or given_up", "outcome"
+        )
+        self._redis_errors = self.counter(
+            "sluice_redis_errors", "Times that Redis did not answer in time"
+        )
+        self._degraded = Gauge(
+            "sluice_limiter_degraded",
+            "1 while limits are kept in memory since Redis does not answer",
+            registry=self._counted,
+            multiprocess_mode="livemax",
         )
 
-    def counter(self, name: str, documentation: str, label: str) -> Counter:
-        """A counter by one (bounded) label, shown with the rest."""
-        return Counter(name, documentation, [label], registry=self._registry)
+    def counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        """A counter by these (bounded) labels, shown with the rest."""
+        return Counter(name, documentation, labels, registry=self._counted)
+
+    def histogram(
+        self, name: str, documentation: str, *labels: str, buckets: Sequence[float] = DURATIONS_S
+    ) -> Histogram:
+        """A histogram of seconds by these labels, shown with the rest."""
+        return Histogram(name, documentation, labels, registry=self._counted, buckets=buckets)
 
     def add_collector(self, collector: Collector) -> None:
         """Have `collector` asked at each scrape."""
-        self._registry.register(collector)
+        self._asked.register(collector)
 
-    def request_served(self, route: str, method: str, status: int, duration_s: float) -> None:
+    def request_served(
+        self,
+        route: str,
+        method: str,
+        status: int,
+        duration_s: float,
+        timings_s: Mapping[str, float],
+        exemplar: Exemplar | None = None,
+    ) -> None:
+        """`timings_s` are the request's parts by name: gateway, and queue and engine if any."""
         known = method if method in METHODS else "other"
-        self._requests.labels(route, known, status).inc()
-        self._durations.labels(route).observe(duration_s)
+        self._requests.labels(route, known, str(status)).inc()
+        self._durations.labels(route).observe(duration_s, exemplar)
+        if "engine" in timings_s:
+            self._gateway_times.observe(timings_s["gateway"], exemplar)
+
+    def rejected(self, limit: str) -> None:
+        """A request was refused since it met `limit`."""
+        self._rejections.labels(limit).inc()
 
     def result_looked_up(self, result: str) -> None:
         """`result` is hit, miss or shared."""
         self._results.labels(result).inc()
 
-    def generated(
-        self,
-        kind: str,
-        engine: str,
-        images: int,
-        megapixel_steps: float,
-        queue_s: float,
-        engine_s: float,
-    ) -> None:
-        self._images.labels(kind, engine).inc(images)
-        self._work.labels(engine).inc(megapixel_steps)
-        self._waits.observe(queue_s)
-        self._engine_times.labels(engine).observe(engine_s)
+    def webhook_tried(self, outcome: str) -> None:
+        """`outcome` is delivered, retried or given_up."""
+        self._deliveries.labels(outcome).inc()
 
-    def exposition(self) -> bytes:
-        """Everything, in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def redis_failed(self) -> None:
+        self._redis_errors.inc()
+
+    def limits_degraded(self, degraded: bool) -> None:
+        self._degraded.set(degraded)
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Everything, and its media type: OpenMetrics, with exemplars, if `accept` names that."""
+        encode, media_type = choose_encoder(accept)
+        counted = self._counted
+        if self._is_shared:
+            counted = CollectorRegistry()
+            MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+        whole = CollectorRegistry()
+        for registry in (counted, self._asked):
+            whole.register(registry)
+        return encode(whole), media_type

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ai.pool import EnginePool
+from ai.correlation import Correlation
+from ai.errors import EngineError
+from ai.generation import GenerationRequest
+from ai.pool import EnginePool, EngineStatus, Outcome
 from backend.metrics import Metrics
 
 STATES = ("up", "cooling", "down", "unknown")
@@ -18,6 +21,7 @@ class PoolMetrics(Collector):
 
     def __init__(self, metrics: Metrics) -> None:
         self._pool: EnginePool | None = None
+        self._metrics = metrics
         self._switches = metrics.counter(
             "sluice_checkpoint_switches", "Checkpoints loaded", "engine"
         )
@@ -27,7 +31,19 @@ class PoolMetrics(Collector):
         self._fallbacks = metrics.counter(
             "sluice_fallbacks", "Requests a stand-in served", "engine"
         )
-        self._metrics = metrics
+        self._failures = metrics.counter(
+            "sluice_engine_failures", "Requests an engine failed", "engine", "error"
+        )
+        self._images = metrics.counter("sluice_images", "Images made", "kind", "engine")
+        self._work = metrics.counter(
+            "sluice_megapixel_steps", "Millions of pixels x steps x images made", "engine"
+        )
+        self._waits = metrics.histogram(
+            "sluice_queue_seconds", "Time a request waited for an engine"
+        )
+        self._engine_times = metrics.histogram(
+            "sluice_engine_seconds", "Time an engine took for a request", "engine"
+        )
 
     def watch(self, pool: EnginePool) -> None:
         """Report `pool`'s state at each scrape."""
@@ -40,29 +56,55 @@ class PoolMetrics(Collector):
     def switched(self, engine: str, checkpoint: str) -> None:
         self._switches.labels(engine).inc()
 
-    def retried(self, engine: str, error: Exception) -> None:
+    def retried(self, engine: str, error: EngineError) -> None:
         self._retries.labels(type(error).__name__).inc()
 
     def fell_back(self, engine: str) -> None:
         self._fallbacks.labels(engine).inc()
 
+    def failed(self, engine: str, error: EngineError) -> None:
+        self._failures.labels(engine, type(error).__name__).inc()
+
+    def served(self, request: GenerationRequest, outcome: Outcome, told: Correlation) -> None:
+        exemplar = told.exemplar
+        images = len(outcome.generation.images)
+        self._images.labels(request.kind, outcome.engine).inc(images)
+        self._work.labels(outcome.engine).inc(request.megapixel_steps)
+        self._waits.observe(outcome.queue_s, exemplar)
+        self._engine_times.labels(outcome.engine).observe(outcome.engine_s, exemplar)
+
     def collect(self) -> Iterable[Metric]:
         if self._pool is None:
             return
-        states = GaugeMetricFamily(
-            "sluice_engine_state",
-            "1 for the state an engine is in",
-            labels=["engine", "tier", "state"],
-        )
-        flying = GaugeMetricFamily(
-            "sluice_engine_in_flight", "Requests at work on an engine", labels=["engine"]
-        )
-        for engine in self._pool.status():
-            for state in STATES:
-                states.add_metric([engine.name, engine.tier, state], float(engine.state == state))
-            flying.add_metric([engine.name], engine.in_flight)
-        yield states
-        yield flying
+        yield from _of_engines(self._pool.status())
         yield GaugeMetricFamily(
             "sluice_queue_length", "Requests waiting for an engine", value=self._pool.queue_length()
         )
+        yield GaugeMetricFamily(
+            "sluice_queue_oldest_seconds",
+            "How long the oldest of them has waited",
+            value=self._pool.oldest_wait_s(),
+        )
+
+
+def _of_engines(engines: Iterable[EngineStatus]) -> Iterable[Metric]:
+    states = GaugeMetricFamily(
+        "sluice_engine_state",
+        "1 for the state an engine is in",
+        labels=["engine", "tier", "state"],
+    )
+    flying = GaugeMetricFamily(
+        "sluice_engine_in_flight", "Requests at work on an engine", labels=["engine"]
+    )
+    loaded = GaugeMetricFamily(
+        "sluice_engine_checkpoint",
+        "1 for the checkpoint an engine has loaded",
+        labels=["engine", "checkpoint"],
+    )
+    for engine in engines:
+        for state in STATES:
+            states.add_metric([engine.name, engine.tier, state], float(engine.state == state))
+        flying.add_metric([engine.name], engine.in_flight)
+        if engine.loaded is not None:
+            loaded.add_metric([engine.name, engine.loaded], 1.0)
+    yield from (states, flying, loaded)

@@ -9,26 +9,21 @@ in Redis, so any number of processes share it exactly.
 
 from __future__ import annotations
 
-import logging
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from flask import Flask, Response, request
-from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded, RequestLimit
-from limits import parse_many
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from flask import Flask, Response, g, request
+from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
+from limits import RateLimitItem, parse_many
 
 from backend.callers import caller_of
 from backend.errors import Problem
+from backend.redis_windows import GuardedWindows, RedisNews, RedisWindows
 from backend.route_rules import rule_of
 from backend.settings import Settings
-
-log = logging.getLogger(__name__)
-
-REDIS_TIMEOUT_S = 0.1
-"""A stalled Redis may hold up one request this long, once, before limits go to memory."""
+from backend.windows import MemoryWindows, Standing, Window, Windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +42,12 @@ class PolicyState:
 
 
 class RateLimits:
-    """The limits of one application. Falls back to this process's memory when Redis fails."""
+    """The limits of one application.
 
-    def __init__(self, settings: Settings) -> None:
+    flask-limiter says which of them hold for a request; all are then counted in one go.
+    """
+
+    def __init__(self, settings: Settings, news: RedisNews) -> None:
         scopes = {
             "generation": settings.ratelimit_generation,
             "global": settings.ratelimit_global,
@@ -57,69 +55,92 @@ class RateLimits:
             "jobs": settings.ratelimit_jobs,
         }
         self._alone = frozenset(s for s, value in scopes.items() if len(parse_many(value)) == 1)
-        redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-        self.uses_redis = redis_url is not None
         self._limiter = Limiter(
             key_func=lambda: caller_of(request),
             application_limits=[_limit(scope, value) for scope, value in scopes.items()],
-            strategy="moving-window",
-            storage_uri=redis_url or "memory://",
-            storage_options=redis_options() if redis_url else {},
-            in_memory_fallback_enabled=redis_url is not None,
-            headers_enabled=False,
-            key_prefix="sluice",
             enabled=settings.ratelimit_enabled,
         )
+        self._guarded = _guarded(settings, news)
+        self._windows: Windows = self._guarded or MemoryWindows()
 
     def init_app(self, app: Flask) -> None:
         """Count every request to `app` from here on, and tell callers how they stand."""
-        self._limiter.init_app(app)
-        app.after_request(self._tell)
+        app.before_request(self._count)
+        app.after_request(_tell)
+
+    def close(self) -> None:
+        if self._guarded:
+            self._guarded.close()
+
+    @property
+    def uses_redis(self) -> bool:
+        return self._guarded is not None
 
     def redis_answers(self) -> bool:
-        """Whether Redis does, asked now; waits REDIS_TIMEOUT_S at most. False without Redis."""
-        return self.uses_redis and bool(self._limiter.storage.check())
+        """Whether Redis counts now; found within a few hundredths of a second."""
+        return self._guarded is not None and self._guarded.answers()
 
     def problem_of(self, error: RateLimitExceeded) -> Problem:
         """What a caller over a limit is told: which one, and when to come back."""
-        breached = [state for state in self._states() if state.breached]
-        wait_s = max((state.resets_in_s for state in breached), default=1)
-        name = breached[0].name if breached else "request"
+        refused = _policies()[-1]
         return Problem(
             429,
             "rate_limited",
             "Too many requests",
-            f"The {name} limit of {error.limit.limit} is used up; try again in {wait_s} s.",
-            retry_after_s=wait_s,
+            f"The {refused.name} limit of {error.limit.limit} is used up; "
+            f"try again in {refused.resets_in_s} s.",
+            retry_after_s=refused.resets_in_s,
+            limit=refused.name,
         )
 
-    def _states(self) -> list[PolicyState]:
-        try:
-            return [_state(limit, self._alone) for limit in self._limiter.current_limits]
-        except Exception as error:
-            # Redis may fail between the count and this read: the answer goes without headers.
-            log.warning("rate limits not readable", extra={"error": type(error).__name__})
-            return []
+    def _count(self) -> None:
+        if not self._limiter.enabled or request.endpoint is None:
+            return
+        declared = self._limiter.limit_manager.application_limits
+        limits = sorted((x for x in declared if not x.is_exempt), key=lambda x: x.limit)
+        standings = self._windows.admit(
+            [_window(x.limit, x.key_func(), str(x.scope)) for x in limits]
+        )
+        g.rate_policies = [
+            _state(x.limit, str(x.scope), standing, self._alone)
+            for x, standing in zip(limits, standings, strict=False)
+        ]
+        if standings and standings[-1].is_refused:
+            raise RateLimitExceeded(limits[len(standings) - 1])
 
-    def _tell(self, response: Response) -> Response:
-        states = self._states()
-        if states:
-            tightest = min(states, key=lambda state: (not state.breached, state.remaining))
-            response.headers.extend(
-                {
-                    "RateLimit-Policy": ", ".join(
-                        f'"{state.name}";q={state.quota};w={state.window_s}' for state in states
-                    ),
-                    "RateLimit": ", ".join(
-                        f'"{state.name}";r={state.remaining};t={state.resets_in_s}'
-                        for state in states
-                    ),
-                    "X-RateLimit-Limit": str(tightest.quota),
-                    "X-RateLimit-Remaining": str(tightest.remaining),
-                    "X-RateLimit-Reset": str(int(time.time()) + tightest.resets_in_s),
-                }
-            )
-        return response
+
+def _guarded(settings: Settings, news: RedisNews) -> GuardedWindows | None:
+    if settings.redis_url is None:
+        return None
+    shared = RedisWindows(settings.redis_url.get_secret_value())
+    return GuardedWindows(shared, MemoryWindows(), news)
+
+
+def _policies() -> Sequence[PolicyState]:
+    """The limits that were asked for the request being served, the one that refused it last."""
+    policies: Sequence[PolicyState] = g.get("rate_policies", ())
+    return policies
+
+
+def _tell(response: Response) -> Response:
+    policies = _policies()
+    if policies:
+        tightest = min(policies, key=lambda state: (not state.breached, state.remaining))
+        response.headers.extend(
+            {
+                "RateLimit-Policy": ", ".join(
+                    f'"{state.name}";q={state.quota};w={state.window_s}' for state in policies
+                ),
+                "RateLimit": ", ".join(
+                    f'"{state.name}";r={state.remaining};t={state.resets_in_s}'
+                    for state in policies
+                ),
+                "X-RateLimit-Limit": str(tightest.quota),
+                "X-RateLimit-Remaining": str(tightest.remaining),
+                "X-RateLimit-Reset": str(int(time.time()) + tightest.resets_in_s),
+            }
+        )
+    return response
 
 
 def _limit(scope: str, value: str) -> ApplicationLimit:
@@ -129,22 +150,18 @@ def _limit(scope: str, value: str) -> ApplicationLimit:
     return ApplicationLimit(value, scope=scope, exempt_when=exempt)
 
 
-def redis_options() -> Any:
-    """What redis.from_url takes; flask-limiter's own type for it knows only text and numbers."""
-    return {
-        "socket_timeout": REDIS_TIMEOUT_S,
-        "socket_connect_timeout": REDIS_TIMEOUT_S,
-        "retry": Retry(NoBackoff(), 0),
-    }
+def _window(item: RateLimitItem, caller: str, scope: str) -> Window:
+    return Window(item.key_for("sluice", caller, scope), item.amount, item.get_expiry())
 
 
-def _state(limit: RequestLimit, alone: frozenset[str]) -> PolicyState:
-    scope = limit.request_args[-1]
+def _state(
+    item: RateLimitItem, scope: str, standing: Standing, alone: frozenset[str]
+) -> PolicyState:
     return PolicyState(
-        name=scope if scope in alone else f"{scope}-{limit.limit.GRANULARITY.name}",
-        quota=limit.limit.amount,
-        window_s=limit.limit.get_expiry(),
-        remaining=0 if limit.breached else limit.remaining,
-        resets_in_s=min(limit.limit.get_expiry(), max(1, limit.reset_at - int(time.time()))),
-        breached=limit.breached,
+        name=scope if scope in alone else f"{scope}-{item.GRANULARITY.name}",
+        quota=item.amount,
+        window_s=item.get_expiry(),
+        remaining=max(0, item.amount - standing.used),
+        resets_in_s=max(1, math.ceil(standing.resets_in_s)),
+        breached=standing.is_refused,
     )

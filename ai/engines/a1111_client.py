@@ -22,6 +22,7 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
+from ai.correlation import current
 from ai.engines.a1111_connection import HungUpBefore, KeptConnections
 from ai.errors import EngineLost, EngineTimeout, EngineUnavailable, WrongResult
 
@@ -122,7 +123,7 @@ class WebUIClient:
         prepared = requests.PreparedRequest()
         prepared.method, prepared.url, prepared.hooks = kept.method, kept.url, kept.hooks
         prepared._cookies = _NO_COOKIES  # type: ignore[attr-defined]
-        headers = dict(kept.headers)
+        headers = dict(kept.headers) | current().headers
         if body is not None:
             prepared.body = body
             headers["Content-Length"] = str(len(body))

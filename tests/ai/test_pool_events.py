@@ -24,6 +24,14 @@ class Listener:
     def retried(self, engine: str, error: EngineError) -> None:
         self.told.append(("retried", engine, type(error).__name__))
 
+    def failed(self, engine: str, error: EngineError) -> None:
+        """Not of interest here."""
+
+    def served(
+        self, request: GenerationRequest, outcome: Outcome, correlation: Correlation
+    ) -> None:
+        """Not of interest here."""
+
     def fell_back(self, engine: str) -> None:
         self.told.append(("fell back", engine))
 
