@@ -1,7 +1,7 @@
 """What a generation's caller, our records and the upstream's can find each other by.
 
-An engine that sends over HTTP tells it to its upstream: the generation being made on this
-thread is `current()`.
+`current()` is of the request that this thread takes in, or the generation it is making: an
+engine that sends over HTTP tells its upstream.
 """
 
 from __future__ import annotations
@@ -46,8 +46,13 @@ _CURRENT = ContextVar("correlation", default=NOBODY)
 
 
 def current() -> Correlation:
-    """Of the generation this thread is making; NOBODY otherwise."""
+    """Of what this thread does now; NOBODY where that is nobody's in particular."""
     return _CURRENT.get()
+
+
+def set_current(correlation: Correlation) -> None:
+    """What this thread does from now on belongs to `correlation`."""
+    _CURRENT.set(correlation)
 
 
 @contextmanager

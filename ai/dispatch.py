@@ -138,8 +138,7 @@ class Dispatch:
         member = self.members[start.engine]
         member.in_flight += 1
         request = self.catalogue.worded(case.request, member.name, member.loaded)
-        stand_in, told = bool(start.choice), case.correlation
-        lease = Lease(member.engine, request, stand_in=stand_in, correlation=told)
+        lease = Lease(member.engine, request, case.correlation, stand_in=bool(start.choice))
         case.begin(start, lease, now)
         member.call(partial(self._call, case, start, lease))
         self._follow(case, "processing")

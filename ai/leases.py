@@ -31,9 +31,9 @@ class Lease:
         self,
         engine: Engine,
         request: GenerationRequest,
+        correlation: Correlation = NOBODY,
         *,
         stand_in: bool,
-        correlation: Correlation = NOBODY,
     ) -> None:
         self.engine = engine
         self.began = time.monotonic()

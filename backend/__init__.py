@@ -28,9 +28,9 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
-    telemetry.init_app(app, services.metrics)
+    telemetry.init_app(app, services.metrics, services.tracing)
     services.rate_limits.init_app(app)
-    problems.init_app(app, services.rate_limits, compat.SHAPES)
+    problems.init_app(app, services.rate_limits, services.metrics, compat.SHAPES)
     api.register(app, services)
     compat.register(app, services)
     app.register_blueprint(page.blueprint())

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from structlog.contextvars import bind_contextvars
+
 from ai.errors import GenerationCanceled, ShuttingDown
 from ai.generation import GenerationRequest
 from backend.errors import StillRunning
@@ -23,14 +25,21 @@ CALLER_CHECK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ImageGenerator:
-    """Makes and keeps images. `deadline_s` bounds a request from its arrival to its answer."""
+    """Makes and keeps images. `deadline_s` bounds a request from its arrival to its answer.
+
+    What the request's log line is to say of the job is told here; with `log_prompts` also what
+    was to be painted.
+    """
 
     runner: JobRunner
     deadline_s: float
+    log_prompts: bool = False
 
     def start(self, request: GenerationRequest, *, caller: str, terms: Terms) -> LiveJob:
         """Queue `request` as a job that nobody waits for. Raises what `JobRunner.accept` does."""
-        return self.runner.accept(request, caller=caller, detached=True, terms=terms)
+        live = self.runner.accept(request, caller=caller, detached=True, terms=terms)
+        self._note(live)
+        return live
 
     def generate(
         self,
@@ -53,13 +62,21 @@ class ImageGenerator:
         live = self.runner.accept(
             request, caller=caller, detached=False, terms=terms, attended=True
         )
+        self._note(live)
         self._wait(live, caller_left)
         if live.result is None:
             raise live.error or ShuttingDown
+        outcome = live.result.outcome
+        bind_contextvars(engine=outcome.engine, attempts=outcome.attempts)
         if url_only and any(made.image_id is None for made in live.result.images):
             self.runner.release_key(live)
             raise StorageFull(live.result.warnings[0])
         return live.result
+
+    def _note(self, live: LiveJob) -> None:
+        bind_contextvars(job_id=str(live.job.id))
+        if self.log_prompts:
+            bind_contextvars(prompt=live.request.prompt)
 
     def _wait(self, live: LiveJob, caller_left: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.deadline_s

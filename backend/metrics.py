@@ -1,4 +1,4 @@
-"""What can be watched at /metrics. Labels are bounded: routes, methods, statuses, engines, codes."""
+"""What can be watched at /metrics. Labels are bounded: routes, methods, engines, limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Metrics:
     """
 
     def __init__(self, *, is_shared: bool = False) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._is_shared = is_shared
         self._counted = CollectorRegistry()
         self._asked = CollectorRegistry()

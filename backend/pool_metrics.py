@@ -12,16 +12,21 @@ from ai.errors import EngineError
 from ai.generation import GenerationRequest
 from ai.pool import EnginePool, EngineStatus, Outcome
 from backend.metrics import Metrics
+from backend.tracing import Tracing
 
 STATES = ("up", "cooling", "down", "unknown")
 
 
 class PoolMetrics(Collector):
-    """Listens to a pool (`PoolEvents`) and reports on it once told which to `watch`."""
+    """Listens to a pool (`PoolEvents`) and reports on it once told which to `watch`.
 
-    def __init__(self, metrics: Metrics) -> None:
+    What was served stands in the traces too.
+    """
+
+    def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
         self._pool: EnginePool | None = None
         self._metrics = metrics
+        self._tracing = tracing
         self._switches = metrics.counter(
             "sluice_checkpoint_switches", "Checkpoints loaded", "engine"
         )
@@ -72,6 +77,7 @@ class PoolMetrics(Collector):
         self._work.labels(outcome.engine).inc(request.megapixel_steps)
         self._waits.observe(outcome.queue_s, exemplar)
         self._engine_times.labels(outcome.engine).observe(outcome.engine_s, exemplar)
+        self._tracing.served(request, outcome, told)
 
     def collect(self) -> Iterable[Metric]:
         if self._pool is None:

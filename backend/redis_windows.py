@@ -15,7 +15,7 @@ from backend.windows import Standing, Window, Windows
 
 log = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 0.05
+CONNECT_TIMEOUT_S = 0.04
 ANSWER_TIMEOUT_S = 0.1
 """Together the longest that a stalled Redis may hold up a request."""
 LOOK_AGAIN_S = 1.0

@@ -35,6 +35,8 @@ from backend.settings import LOCAL_WEBUI_URL, Settings
 from backend.storage.base import ImageStore
 from backend.storage.local import LocalImageStore
 from backend.storage.renditions import Renditions
+from backend.store_metrics import StoreMetrics
+from backend.tracing import UNTRACED, OtlpTracing, Tracing
 
 FALLBACKS: dict[str, CpuFallback] = {"true": "on", "false": "off", "overflow": "overflow"}
 """What CPU_FALLBACK says, in the pool's words."""
@@ -59,6 +61,7 @@ class Services:
     watchers: Watchers
     rate_limits: RateLimits
     metrics: Metrics
+    tracing: Tracing
 
     def drain(self) -> None:
         """Take no more jobs, let what runs end within GRACE_S, put the rest back."""
@@ -71,19 +74,22 @@ class Services:
         self.webhooks.close()
         self.retention.close()
         self.store.close()
+        self.rate_limits.close()
+        self.tracing.close()
         self.database.dispose()
 
 
 def build_services(settings: Settings) -> Services:
     """The services that `settings` describe, started."""
-    metrics = Metrics()
-    pool_metrics = PoolMetrics(metrics)
+    metrics = Metrics(is_shared=settings.prometheus_multiproc_dir is not None)
+    tracing = _tracing(settings)
+    pool_metrics = PoolMetrics(metrics, tracing)
     pool = EnginePool(build_engines(settings), pool_policy(settings), events=pool_metrics)
     pool_metrics.watch(pool)
     database = open_database(database_url(settings), settings.data_dir)
     base_url = (settings.public_url or "") + BASE_PATH
     ledger, keys = JobLedger(database, base_url), IdempotencyKeys(database)
-    webhooks = _webhook_sender(settings, database)
+    webhooks = _webhook_sender(settings, database, metrics)
     store = LocalImageStore(
         settings.data_dir,
         max_bytes=settings.image_cache_bytes,
@@ -91,9 +97,10 @@ def build_services(settings: Settings) -> Services:
         protected=ledger.pictures_in_use,
         for_group=settings.accel_prefix is not None,
     )
+    metrics.add_collector(StoreMetrics(store, settings.data_dir))
     results = ResultCache(pool, ledger, store, count=metrics.result_looked_up)
     repeats = Repeats(results if settings.result_cache else None)
-    runner = JobRunner(pool, ledger, store, repeats, told_when_ended=webhooks.nudge)
+    runner = JobRunner(pool, ledger, store, repeats, webhooks.nudge, tracing)
     services = Services(
         settings=settings,
         database=database,
@@ -106,10 +113,11 @@ def build_services(settings: Settings) -> Services:
         runner=runner,
         webhooks=webhooks,
         deliveries=Deliveries(database),
-        generator=ImageGenerator(runner, settings.request_deadline_s),
+        generator=ImageGenerator(runner, settings.request_deadline_s, settings.log_prompts),
         watchers=Watchers(settings.threads // 2),
-        rate_limits=RateLimits(settings),
+        rate_limits=RateLimits(settings, metrics),
         metrics=metrics,
+        tracing=tracing,
     )
     pool.start()
     ledger.start()
@@ -119,13 +127,19 @@ def build_services(settings: Settings) -> Services:
     return services
 
 
-def _webhook_sender(settings: Settings, database: Database) -> WebhookSender:
+def _webhook_sender(settings: Settings, database: Database, metrics: Metrics) -> WebhookSender:
     secret = settings.webhook_secret
     return WebhookSender(
         database,
         key=signing_key(secret.get_secret_value()) if secret else None,
         rules=AddressRules(settings.allow_http_webhooks, settings.allow_private_webhooks),
+        count=metrics.webhook_tried,
     )
+
+
+def _tracing(settings: Settings) -> Tracing:
+    endpoint = settings.otel_exporter_otlp_endpoint
+    return OtlpTracing(endpoint) if endpoint else UNTRACED
 
 
 def database_url(settings: Settings) -> str | None:

@@ -152,10 +152,16 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: readable on a terminal, JSON elsewhere"
     )
+    log_prompts: bool = Field(False, description="true: the prompt stands in the request's line")
     prometheus_multiproc_dir: Path | None = Field(
         None,
         description="Folder through which several processes show one /metrics; to be set in the "
         "environment, not in .env",
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        max_length=500,
+        description="OpenTelemetry collector, `http://host:4318`: traces go there; unset: none",
     )
 
     @field_validator("sd_webui_url", "sd_webui_cpu_url", mode="before")

@@ -13,9 +13,11 @@ import orjson
 import structlog
 from flask import Flask, Response, g, request
 
+from ai.correlation import Correlation, current, set_current
 from backend.callers import caller_of
 from backend.metrics import Metrics
 from backend.settings import Settings
+from backend.tracing import TRACEPARENT, Tracing
 
 log = structlog.get_logger("sluice.request")
 
@@ -62,9 +64,9 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def init_app(app: Flask, metrics: Metrics) -> None:
-    """Give each request of `app` an id and an end: a log line, metrics, Server-Timing."""
-    app.before_request(_begin)
+def init_app(app: Flask, metrics: Metrics, tracing: Tracing) -> None:
+    """Give each request of `app` an id and an end: a log line, metrics, Server-Timing, a span."""
+    app.before_request(lambda: _begin(tracing))
     app.after_request(lambda response: _end(response, metrics))
 
 
@@ -83,13 +85,19 @@ def elapsed_s() -> float:
     return time.perf_counter() - float(g.started)
 
 
-def _begin() -> None:
+def _begin(tracing: Tracing) -> None:
     g.started = time.perf_counter()
     g.timings = {}
     asked = request.headers.get(REQUEST_ID_HEADER, "")
     g.request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    traced = request.headers.get("traceparent", "")
+    g.span = tracing.request(traced if TRACEPARENT.fullmatch(traced) else None)
+    told = Correlation(g.request_id, g.span.traceparent)
+    set_current(told)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    if told.trace_id:
+        structlog.contextvars.bind_contextvars(trace_id=told.trace_id)
 
 
 def _end(response: Response, metrics: Metrics) -> Response:
@@ -102,8 +110,11 @@ def _end(response: Response, metrics: Metrics) -> Response:
         f"{name};dur={seconds * 1000:.1f}" for name, seconds in g.timings.items()
     )
     route = request.url_rule.rule if request.url_rule else "none"
-    metrics.request_served(route, request.method, response.status_code, duration)
-    _log_line(route, response.status_code, duration)
+    status = response.status_code
+    exemplar = current().exemplar
+    metrics.request_served(route, request.method, status, duration, g.timings, exemplar)
+    _log_line(route, status, duration)
+    g.span.end(route, request.method, status)
     return response
 
 

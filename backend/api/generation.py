@@ -119,7 +119,7 @@ class _Desk:
             caller_left=departure(request.environ),
             url_only=order.url_only,
         )
-        self._note(order.asked, result)
+        _note(result)
         processing_s = elapsed_s()
         if order.terms.claim:
             with suppress(LedgerUnavailable):
@@ -140,22 +140,13 @@ class _Desk:
         max_bytes = body_limit(kind, self._services.settings.max_image_bytes)
         return read_values(request, kind, max_bytes)
 
-    def _note(self, asked: GenerationRequest, result: GenerationResult) -> None:
-        outcome = result.outcome
-        g.log_fields = {"engine": outcome.engine, "attempts": outcome.attempts}
-        if result.cached:
-            g.log_fields["cached"] = True
-            return
-        add_timing("queue", outcome.queue_s)
-        add_timing("engine", outcome.engine_s)
-        self._services.metrics.generated(
-            asked.kind,
-            outcome.engine,
-            len(result.images),
-            asked.megapixel_steps,
-            outcome.queue_s,
-            outcome.engine_s,
-        )
+
+def _note(result: GenerationResult) -> None:
+    if result.cached:
+        g.log_fields = {"cached": True}
+        return
+    add_timing("queue", result.outcome.queue_s)
+    add_timing("engine", result.outcome.engine_s)
 
 
 def _asynchronous() -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import orjson
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
+from backend.jobs.records import LedgerUnavailable
 from backend.services import Services
 from backend.storage.base import StorageError
 from backend.version import VERSION
@@ -34,21 +35,23 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def metrics_blueprint(services: Services) -> Blueprint:
-    """/metrics in Prometheus' text format."""
+    """/metrics in Prometheus' text format, or OpenMetrics."""
     routes = Blueprint("metrics", __name__)
 
     @routes.get("/metrics")
     def metrics() -> Response:
-        return Response(services.metrics.exposition(), content_type=services.metrics.content_type)
+        text, media_type = services.metrics.exposition(request.headers.get("Accept", ""))
+        return Response(text, content_type=media_type)
 
     return routes
 
 
 def _report(services: Services) -> dict[str, object]:
     engines = services.pool.status()
-    storage, redis = _storage(services), _redis(services)
+    storage, redis, database = _storage(services), _redis(services), _database(services)
     up = [engine for engine in engines if engine.state == "up"]
-    whole = len(up) == len(engines) and storage["status"] == "ok" and redis["status"] != "failing"
+    fine = all(part["status"] != "failing" for part in (storage, redis, database))
+    whole = len(up) == len(engines) and fine
     serves = services.pool.can_serve()
     return {
         "status": ("ok" if whole else "degraded") if serves else "down",
@@ -59,6 +62,7 @@ def _report(services: Services) -> dict[str, object]:
             "max": services.settings.max_queue,
         },
         "redis": redis,
+        "database": database,
         "storage": storage,
     }
 
@@ -69,6 +73,14 @@ def _redis(services: Services) -> dict[str, object]:
     if services.rate_limits.redis_answers():
         return {"status": "ok"}
     return {"status": "failing", "detail": "Limits are kept in memory until Redis answers."}
+
+
+def _database(services: Services) -> dict[str, object]:
+    try:
+        services.ledger.ping()
+    except LedgerUnavailable as error:
+        return {"status": "failing", "detail": str(error)}
+    return {"status": "ok"}
 
 
 def _storage(services: Services) -> dict[str, object]:

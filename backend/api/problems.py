@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from backend.api.translate import job_urls
 from backend.errors import INTERNAL, Problem, problem_of
+from backend.metrics import Metrics
 from backend.rate_limits import RateLimits
 from backend.telemetry import request_id
 
@@ -24,16 +25,20 @@ DEFAULT_RETRY_AFTER_S = 5
 Render = Callable[[Problem], Response]
 
 
-def init_app(app: Flask, limits: RateLimits, shapes: Mapping[str, Render]) -> None:
+def init_app(
+    app: Flask, limits: RateLimits, metrics: Metrics, shapes: Mapping[str, Render]
+) -> None:
     """Render whatever a view of `app` raises.
 
     `shapes` says how below which path ("/sdapi/"), also where there is no such route; problem+json
-    everywhere else. Retry-After is added here, on 429 and 503 alone.
+    everywhere else. Retry-After is added here, on 429 and 503 alone, and refusals are counted.
     """
 
     def answer(problem: Problem) -> Response:
         shaped = (shape for path, shape in shapes.items() if request.path.startswith(path))
         response = next(shaped, render)(problem)
+        if problem.limit is not None:
+            metrics.rejected(problem.limit)
         if problem.status in (429, 503):
             wait_s = problem.retry_after_s or DEFAULT_RETRY_AFTER_S
             response.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))

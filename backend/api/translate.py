@@ -131,6 +131,8 @@ def job_answer(
         answer["timings"] = {"queue_s": job.queue_s, "engine_s": job.engine_s}
     if job.error_code is not None:
         answer["error"] = {"code": job.error_code, "message": job.error_message}
+        if job.request_id is not None:
+            answer["error"]["request_id"] = job.request_id
     if delivery is not None:
         answer["webhook"] = {name: getattr(delivery, name) for name in DELIVERY_TOLD}
     return answer

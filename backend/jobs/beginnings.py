@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from ai.correlation import Correlation
 from ai.generation import GenerationRequest
 from backend.jobs.codec import request_from, with_pictures, words_of
 from backend.jobs.records import Interrupted, Job
@@ -14,7 +15,13 @@ MAX_RUNS = 2
 """A job cut short is put back once; one cut short twice would perhaps bring us down each time."""
 
 
-def new_job(request: GenerationRequest, caller: str, detached: bool, store: ImageStore) -> Job:
+def new_job(
+    request: GenerationRequest,
+    caller: str,
+    detached: bool,
+    store: ImageStore,
+    correlation: Correlation,
+) -> Job:
     """A queued job, with all it needs to outlive this process if `detached`.
 
     Raises StorageError.
@@ -27,6 +34,8 @@ def new_job(request: GenerationRequest, caller: str, detached: bool, store: Imag
         detached=detached,
         request=with_pictures(request, store) if detached else words_of(request),
         created_at=datetime.now(UTC),
+        request_id=correlation.request_id,
+        traceparent=correlation.traceparent,
     )
 
 

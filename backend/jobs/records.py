@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from ai.correlation import Correlation, current
+
 Status = Literal["queued", "processing", "succeeded", "failed", "canceled"]
 STATUSES: tuple[Status, ...] = ("queued", "processing", "succeeded", "failed", "canceled")
 ENDED: frozenset[Status] = frozenset({"succeeded", "failed", "canceled"})
@@ -31,11 +33,13 @@ class Terms:
     """What a caller asks of a job beside its pictures.
 
     `fresh`: made anew, come what may. `webhook_url` is told when the job has ended.
+    `correlation` is of the request that it came with, by default the one this thread serves.
     """
 
     fresh: bool = False
     claim: Claim | None = None
     webhook_url: str | None = None
+    correlation: Correlation = field(default_factory=current)
 
 
 NO_TERMS = Terms()
@@ -63,6 +67,7 @@ class Job:
     when the service stopped included.
     `result` is there once it succeeded, `error_code` and `error_message` once it failed.
     `fingerprint` is of the request and the weights used, where others may have the result too.
+    `request_id` and `traceparent` are of the request it came with.
     """
 
     id: UUID
@@ -83,6 +88,12 @@ class Job:
     queue_s: float | None = None
     engine_s: float | None = None
     fingerprint: str | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+
+    @property
+    def correlation(self) -> Correlation:
+        return Correlation(self.request_id, self.traceparent)
 
     @property
     def has_ended(self) -> bool:

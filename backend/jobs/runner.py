@@ -25,6 +25,7 @@ from backend.jobs.live import GenerationResult, LiveJob
 from backend.jobs.records import Interrupted, Job, KeyTaken, LedgerUnavailable, Terms
 from backend.jobs.repeats import Repeats
 from backend.storage.base import ImageStore, StorageError
+from backend.tracing import UNTRACED, Tracing
 
 Answer = TypeVar("Answer")
 CANCELED = "The job was canceled."
@@ -42,12 +43,14 @@ class JobRunner:
         store: ImageStore,
         repeats: Repeats,
         told_when_ended: Callable[[], None] = lambda: None,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._store = store
         self._repeats = repeats
         self._told_when_ended = told_when_ended
+        self._tracing = tracing
         self._live: dict[UUID, LiveJob] = {}
         self._lock = threading.Lock()
         self._clerks = Clerks()
@@ -108,7 +111,7 @@ class JobRunner:
             raise ShuttingDown
         sharing_key = None if terms.fresh else self._repeats.key_of(request, caller)
         request = request.with_seed()
-        job = new_job(request, caller, detached, self._store)
+        job = new_job(request, caller, detached, self._store, terms.correlation)
         noted = not (detached or terms.claim or terms.webhook_url)
         live = LiveJob(job, request, sharing_key, noted=noted)
         if attended:
@@ -192,6 +195,7 @@ class JobRunner:
                 caller=live.job.caller,
                 patient=live.job.detached,
                 again=again,
+                correlation=live.job.correlation,
                 follow=partial(self._moved, live),
             )
 
@@ -219,7 +223,8 @@ class JobRunner:
     def _ended(self, live: LiveJob, ticket: Ticket) -> None:
         """One ends first, so that others find its result, or join, as long as there is time."""
         first = self._repeats.group_of(live)[0]
-        end = end_of(ticket, self._store)
+        with self._tracing.span("store", live.job.correlation):
+            end = end_of(ticket, self._store)
         self._conclude(first, end)
         for other in self._repeats.close(live):
             if other is not first:

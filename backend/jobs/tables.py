@@ -61,6 +61,8 @@ jobs = Table(
     Column("queue_s", Float),
     Column("engine_s", Float),
     Column("fingerprint", String(64)),
+    Column("request_id", String(128)),
+    Column("traceparent", String(55)),
     Index("jobs_of_caller", "caller", "created_at", "id"),
     Index("jobs_by_status", "status"),
     Index("jobs_by_end", "ended_at"),

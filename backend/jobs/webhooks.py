@@ -38,7 +38,7 @@ class WebhookSender:
     """Sends what `Deliveries` holds, each at least once, from a thread of its own.
 
     Without a signing `key` nothing is sent, and `check` refuses every URL. Several senders may
-    share a database.
+    share a database. `count` is told what came of each try: delivered, retried, given_up.
     """
 
     def __init__(
@@ -47,12 +47,14 @@ class WebhookSender:
         *,
         key: bytes | None,
         rules: AddressRules,
+        count: Callable[[str], None] = lambda _: None,
         pauses_s: Sequence[float] = PAUSES_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._deliveries = Deliveries(database)
         self._key = key
         self._rules = rules
+        self._count = count
         self._pauses_s = tuple(pauses_s)
         self._clock = clock
         self._hosts: Counter[str] = Counter()
@@ -149,10 +151,12 @@ class WebhookSender:
         if answer.is_taken:
             assert answer.status is not None
             self._deliveries.delivered(delivery, answer.status)
+            self._count("delivered")
             log.info("webhook delivered", extra=told)
             return
         next_try_at = self._next_try_at(delivery, answer)
         self._deliveries.missed(delivery, answer.status, answer.words, next_try_at)
+        self._count("retried" if next_try_at else "given_up")
         event = "webhook to be tried again" if next_try_at else "webhook given up"
         log.warning(event, extra={**told, "error": answer.words})
 

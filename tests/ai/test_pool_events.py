@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ai.correlation import Correlation
 from ai.errors import EngineError, EngineOutOfMemory
+from ai.generation import GenerationRequest
+from ai.pool import Outcome
 from tests.ai.conftest import Opening
 from tests.ai.toy_engine import ToyEngine, ask
 
