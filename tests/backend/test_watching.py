@@ -1,0 +1,200 @@
+"""A gateway at work, seen by those who watch it: its log, its metrics, its traces."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from tests.backend.receivers import Receiver, receiving
+from tests.fake_webui import FakeWebUI, Fault
+from tests.pictures import data_uri, png
+from tests.running import API, Sluice, running_sluice, wait_until
+
+SECRETS = ("zebra-7316", "sk-planted-2209", "hunter2-planted")
+PROMPT, KEY, PASSWORD = SECRETS
+SMALL = {"prompt": f"a {PROMPT}", "width": 64, "height": 64, "steps": 2}
+AUTH = {"Authorization": f"Bearer {KEY}", "X-API-Key": KEY}
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+CALLERS_SPAN = "00f067aa0ba902b7"
+
+
+@dataclass
+class Scene:
+    sluice: Sluice
+    webui: FakeWebUI
+    collector: Receiver
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log, by record."""
+        text = self.sluice.log().splitlines()
+        return [json.loads(line) for line in text if line.startswith("{")]
+
+    def line_of(self, request_id: str) -> dict[str, Any]:
+        (line,) = (
+            line
+            for line in self.lines()
+            if line["event"] == "request" and line["request_id"] == request_id
+        )
+        return line
+
+    def spans(self, trace: str) -> dict[str, Span]:
+        """What the collector was sent of a trace, by name."""
+        found = {}
+        for received in self.collector.received:
+            packed = received.headers.get("Content-Encoding") == "gzip"
+            body = gzip.decompress(received.body) if packed else received.body
+            message = ExportTraceServiceRequest.FromString(body)
+            for resource in message.resource_spans:
+                for scope in resource.scope_spans:
+                    found |= {s.name: s for s in scope.spans if s.trace_id.hex() == trace}
+        return found
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with FakeWebUI(auth=f"me:{PASSWORD}") as webui, receiving() as collector:
+        env = {
+            "SD_WEBUI_URL": webui.url.replace("://", f"://me:{PASSWORD}@"),
+            "CPU_FALLBACK": "false",
+            "LOG_LEVEL": "debug",
+            "RATELIMIT_GENERATION": "40/minute",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+        with running_sluice(tmp_path_factory.mktemp("watched"), env) as sluice:
+            yield Scene(sluice, webui, collector)
+
+
+def ended_job(sluice: Sluice, accepted: dict[str, Any]) -> dict[str, Any]:
+    def job() -> dict[str, Any]:
+        found: dict[str, Any] = sluice.get(accepted["urls"]["self"]).json()
+        return found
+
+    wait_until(lambda: job()["status"] in ("succeeded", "failed"), "the job ends")
+    return job()
+
+
+def test_a_request_is_one_line_that_says_what_became_of_it(scene: Scene) -> None:
+    scene.sluice.post("txt2img", json=SMALL, headers={"X-Request-ID": "one-line"})
+    line = scene.line_of("one-line")
+    assert (line["route"], line["status"], line["caller"]) == (f"{API}/txt2img", 200, "127.0.0.1")
+    assert (line["engine"], line["attempts"]) == ("webui", 1)
+    assert line["job_id"]
+    parts = (line["queue_ms"], line["engine_ms"], line["gateway_ms"])
+    assert sum(parts) == pytest.approx(line["duration_ms"], abs=0.3)
+
+
+def test_the_request_id_goes_upstream_and_comes_back_in_errors(scene: Scene) -> None:
+    scene.webui.inject(Fault.CRASH)
+    failed = scene.sluice.post("txt2img", json=SMALL, headers={"X-Request-ID": "went-wrong"})
+    assert failed.status_code == 502
+    assert failed.json()["request_id"] == failed.headers["X-Request-ID"] == "went-wrong"
+    assert scene.line_of("went-wrong")["job_id"]
+    sent = [seen.headers.get("X-Request-ID") for seen in scene.webui.seen if "2img" in seen.path]
+    assert sent[-1] == "went-wrong"
+
+
+def test_a_jobs_failure_tells_by_which_request_it_came(scene: Scene) -> None:
+    scene.webui.inject(Fault.CRASH)
+    headers = {"X-Request-ID": "job-failed", "Prefer": "respond-async"}
+    job = ended_job(scene.sluice, scene.sluice.post("txt2img", json=SMALL, headers=headers).json())
+    assert job["error"]["request_id"] == "job-failed"
+    assert scene.line_of("job-failed")["job_id"] == job["job_id"]
+
+
+def test_a_strange_request_id_is_replaced(scene: Scene) -> None:
+    answer = scene.sluice.get(f"{API}/models", headers={"X-Request-ID": "a b;c"})
+    assert scene.line_of(answer.headers["X-Request-ID"])["status"] == 200
+
+
+def test_no_prompt_key_password_or_picture_is_ever_logged(scene: Scene) -> None:
+    picture = data_uri(png())
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("img2img", {"prompt": PROMPT, "image": picture, "steps": 1, "width": 64, "height": 64}),
+        ("txt2img", {"prompt": PROMPT, PROMPT: 1}),
+        ("txt2img", {**SMALL, "sampler_name": PROMPT}),
+        ("txt2img", {**SMALL, "model": PROMPT}),
+        ("txt2img", {**SMALL, "negative_prompt": PROMPT, "seed": 5}),
+        ("txt2img", {**SMALL, "seed": 5}),
+        ("img2img", {"prompt": PROMPT, "image": PROMPT}),
+    ]
+    for fault in (Fault.OOM, Fault.NOT_JSON, Fault.TRUNCATED_PNG, Fault.UNAUTHORIZED):
+        scene.webui.inject(fault)
+        scene.sluice.post("txt2img", json=SMALL, headers=AUTH)
+    for route, body in bodies:
+        scene.sluice.post(route, json=body, headers=AUTH)
+    scene.sluice.post("txt2img", data=f'{{"prompt": "{PROMPT}', headers=AUTH)
+    scene.sluice.get(f"/{PROMPT}?key={KEY}", headers=AUTH)
+    scene.sluice.get(f"{API}/jobs/{PROMPT}?{KEY}", headers=AUTH)
+    accepted = scene.sluice.post("txt2img", json=SMALL, headers={**AUTH, "Prefer": "respond-async"})
+    ended_job(scene.sluice, accepted.json())
+    log = scene.sluice.log()
+    assert len(scene.lines()) > len(bodies)
+    assert not [planted for planted in (*SECRETS, picture[30:80]) if planted in log]
+
+
+def test_the_prompt_is_logged_where_that_is_asked_for(tmp_path: Path) -> None:
+    with running_sluice(tmp_path, {"LOG_PROMPTS": "true"}) as sluice:
+        sluice.post("txt2img", json={**SMALL, "steps": 1})
+        assert f'"prompt":"a {PROMPT}"' in sluice.log()
+
+
+def test_a_generation_is_a_trace_from_its_caller_to_the_upstream(scene: Scene) -> None:
+    headers = {"traceparent": f"00-{TRACE}-{CALLERS_SPAN}-01", "X-Request-ID": "traced"}
+    scene.sluice.post("txt2img", json=SMALL, headers=headers)
+    names = {f"POST {API}/txt2img", "queue", "engine", "store"}
+    wait_until(lambda: set(scene.spans(TRACE)) == names, "all spans of the trace came")
+    spans = scene.spans(TRACE)
+    request = spans.pop(f"POST {API}/txt2img")
+    assert request.parent_span_id.hex() == CALLERS_SPAN
+    assert {span.parent_span_id for span in spans.values()} == {request.span_id}
+    assert spans["queue"].end_time_unix_nano == spans["engine"].start_time_unix_nano
+    upstream = [seen.headers for seen in scene.webui.seen if "2img" in seen.path][-1]
+    assert upstream["traceparent"] == f"00-{TRACE}-{request.span_id.hex()}-01"
+    assert scene.line_of("traced")["trace_id"] == TRACE
+
+
+def test_exemplars_lead_from_a_metric_to_a_trace_and_a_log_line(scene: Scene) -> None:
+    headers = {"traceparent": f"00-{TRACE}-{CALLERS_SPAN}-01", "X-Request-ID": "exemplary"}
+    scene.sluice.post("txt2img", json=SMALL, headers=headers)
+    asked = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    answer = scene.sluice.get("/metrics", headers=asked)
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    exemplars = [s.exemplar for s in families["sluice_engine_seconds"].samples if s.exemplar]
+    assert {"trace_id": TRACE, "request_id": "exemplary"} in [e.labels for e in exemplars]
+
+
+def test_what_was_made_is_counted_whoever_waits_for_it(scene: Scene) -> None:
+    def made() -> float:
+        text = scene.sluice.get("/metrics").text
+        wanted = 'sluice_images_total{engine="webui",kind="txt2img"} '
+        return sum(float(line.split()[-1]) for line in text.splitlines() if wanted in line)
+
+    before = made()
+    headers = {"Prefer": "respond-async"}
+    accepted = scene.sluice.post("txt2img", json={**SMALL, "batch_size": 2}, headers=headers)
+    ended_job(scene.sluice, accepted.json())
+    assert made() == before + 2
+    text = scene.sluice.get("/metrics").text
+    for name in (
+        "sluice_gateway_seconds_count",
+        "sluice_queue_seconds_count",
+        'sluice_engine_seconds_count{engine="webui"}',
+        'sluice_megapixel_steps_total{engine="webui"}',
+        'sluice_engine_checkpoint{checkpoint="tiny',
+        "sluice_queue_oldest_seconds 0.0",
+        "sluice_store_bytes",
+        "sluice_disk_free_bytes",
+        "sluice_limiter_degraded 0.0",
+    ):
+        assert name in text, name
