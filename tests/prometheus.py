@@ -1,0 +1,77 @@
+"""A real Prometheus, with the shipped rules, that scrapes what a test runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.running import ROOT, accepts, free_port, wait_until
+
+SHIPPED = ROOT / "deploy" / "prometheus"
+
+
+class Prometheus:
+    """Asks a running one."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http = requests.Session()
+        self._http.trust_env = False
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The samples of an instant query, those that are no number left out."""
+        answer = self._http.get(
+            f"{self._url}/api/v1/query", params={"query": expression}, timeout=10
+        )
+        assert answer.status_code == 200, f"{expression}: {answer.text}"
+        found: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return [sample for sample in found if sample["value"][1] != "NaN"]
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def program(name: str) -> str:
+    """Where `prometheus` or `promtool` is; skips where it is not installed."""
+    found = shutil.which(name)
+    if found is None:
+        complaint = f"{name} is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(complaint)
+        pytest.skip(complaint)
+    return found
+
+
+@contextmanager
+def running_prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
+    """The shipped configuration, but scraping `target` (host:port) each half second."""
+    for rules in ("recording.yml", "alerts.yml"):
+        shutil.copy(SHIPPED / rules, folder)
+    config = (SHIPPED / "prometheus.yml").read_text()
+    config = config.replace("gateway:5002", target).replace("15s", "500ms")
+    (folder / "prometheus.yml").write_text(config)
+    port = free_port()
+    command = [
+        program("prometheus"),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    prometheus = Prometheus(f"http://127.0.0.1:{port}")
+    try:
+        wait_until(lambda: accepts(port), "Prometheus listens")
+        yield prometheus
+    finally:
+        prometheus.close()
+        process.terminate()
+        process.wait(timeout=10)
