@@ -8,6 +8,7 @@ command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$missing nginx
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v chromium >/dev/null || missing="$missing chromium"
+command -v prometheus >/dev/null || missing="$missing prometheus"
 command -v chromedriver >/dev/null || missing="$missing chromium-driver"
 [ -n "$missing" ] || exit 0
 run=""
@@ -18,8 +19,10 @@ if command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || [ -n "$run" ]; }; th
     for package in $missing; do
         $run env DEBIAN_FRONTEND=noninteractive \
             apt-get install -y -qq --no-install-recommends "$package" >/dev/null || true
+        # The tests start their own; Debian's packages would leave one running beside them.
+        [ ! -d /run/systemd/system ] || $run systemctl disable --now "${package%-light}" 2>/dev/null || true
     done
 fi
-for program in redis-server systemd-analyze openssl chromium chromedriver; do
+for program in redis-server systemd-analyze openssl chromium chromedriver prometheus; do
     command -v "$program" >/dev/null || echo "No $program: the tests that need it will be skipped" >&2
 done
