@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ai.errors import GenerationCanceled
 from ai.pool import Ticket
 from backend.errors import problem_of
 from backend.jobs.live import GenerationResult
-from backend.jobs.records import Ending
+from backend.jobs.records import Ending, Job
+
+log = logging.getLogger(__name__)
 
 
 def ending_of(end: GenerationResult | Exception, ticket: Ticket | None) -> Ending:
@@ -56,3 +59,25 @@ def result_of(result: GenerationResult) -> dict[str, Any]:
         "degraded": list(generation.degraded),
         "warnings": list(result.warnings),
     }
+
+
+def tell_ending(job: Job, ending: Ending) -> None:
+    """A log line for the end of a job that no request waits for, and so tells of."""
+    if not job.detached:
+        return
+    told = {
+        "job_id": str(job.id),
+        "request_id": job.request_id,
+        "caller": job.caller,
+        "status": ending.status,
+        "engine": ending.engine,
+        "attempts": ending.attempts,
+        "error": ending.error_code,
+        "queue_ms": _ms(ending.queue_s),
+        "engine_ms": _ms(ending.engine_s),
+    }
+    log.info("job ended", extra={name: value for name, value in told.items() if value is not None})
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)

@@ -18,7 +18,7 @@ from backend.jobs.access import insisted
 from backend.jobs.beginnings import new_job, request_again
 from backend.jobs.clerks import Clerks
 from backend.jobs.codec import PictureLost, discard_pictures, with_pictures
-from backend.jobs.endings import ending_of
+from backend.jobs.endings import ending_of, tell_ending
 from backend.jobs.keeping import as_cached, end_of, fetchable
 from backend.jobs.ledger import JobLedger
 from backend.jobs.live import GenerationResult, LiveJob
@@ -284,6 +284,7 @@ class JobRunner:
             ending = replace(ending, fingerprint=self._repeats.fingerprint_of(live, end))
         if self._kept(lambda: self._ledger.ended(live.job.id, ending)) is False:
             return False
+        tell_ending(live.job, ending)
         self._told_when_ended()
         if isinstance(end, GenerationResult):
             live.result = end

@@ -109,6 +109,9 @@ def test_a_jobs_failure_tells_by_which_request_it_came(scene: Scene) -> None:
     job = ended_job(scene.sluice, scene.sluice.post("txt2img", json=SMALL, headers=headers).json())
     assert job["error"]["request_id"] == "job-failed"
     assert scene.line_of("job-failed")["job_id"] == job["job_id"]
+    ends = [line for line in scene.lines() if line["event"] == "job ended"]
+    (end,) = (line for line in ends if line["request_id"] == "job-failed")
+    assert (end["status"], end["engine"], end["error"]) == ("failed", "webui", "engine_failed")
 
 
 def test_a_strange_request_id_is_replaced(scene: Scene) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from tests.fake_webui import FakeWebUI
@@ -44,6 +48,18 @@ def test_metrics_count_requests_and_show_engines(sluice: Sluice) -> None:
     assert f'sluice_requests_total{{method="POST",route="{API}/txt2img",status="200"}}' in text
     assert 'sluice_engine_state{engine="webui",state="up",tier="gpu"} 1.0' in text
     assert 'sluice_images_total{engine="webui",kind="txt2img"}' in text
+
+
+def test_a_database_that_fails_is_told_of(tmp_path: Path, webui: FakeWebUI) -> None:
+    env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false"}
+    with running_sluice(tmp_path, env) as sluice:
+        assert sluice.get(f"{API}/health").json()["database"] == {"status": "ok"}
+        with closing(sqlite3.connect(sluice.data_dir / "sluice.db")) as database:
+            database.execute("ALTER TABLE jobs RENAME TO elsewhere")
+            health = sluice.get(f"{API}/health").json()
+            database.execute("ALTER TABLE elsewhere RENAME TO jobs")
+    assert (health["status"], health["database"]["status"]) == ("degraded", "failing")
+    assert "sqlite" not in health["database"]["detail"].lower()
 
 
 def test_a_webui_that_is_down_means_503_and_is_found_when_it_comes(
