@@ -75,12 +75,14 @@ def _served(rendered: Rendered, tag: str, settings: Settings) -> Response:
             conditional=True,
             etag=tag,
         )
-    response.headers["Cache-Control"] = CACHE_CONTROL
+    if "X-Accel-Redirect" not in response.headers:
+        response.headers["Cache-Control"] = CACHE_CONTROL
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
 def _left_to_nginx(media_type: str, tag: str, location: str) -> Response:
+    """Without Cache-Control: nginx, which may yet find no image, adds it where it finds one."""
     response = Response(mimetype=media_type)
     response.set_etag(tag)
     response.make_conditional(request)

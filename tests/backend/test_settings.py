@@ -61,6 +61,7 @@ def test_cpu_fallback_takes_a_truth_or_overflow(
         ("CPU_FALLBACK", "maybe"),
         ("WEBHOOK_SECRET", "whsec_c2hvcnQ="),
         ("PUBLIC_URL", "example.com"),
+        ("ACCEL_PREFIX", "kept/"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(

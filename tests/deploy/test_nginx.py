@@ -252,3 +252,4 @@ def test_nginx_sends_kept_images_and_nothing_else(
         ):
             answer = front.client().get(f"{front.url}/", timeout=10)
     assert (answer.status_code, problem(answer)["code"]) == (status, code)
+    assert "Cache-Control" not in answer.headers
