@@ -1,4 +1,4 @@
-"""One gateway behind nginx as shipped, for all tests of a module."""
+"""One gateway behind nginx as shipped, for all tests here."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ BEHIND_NGINX = {"TRUSTED_PROXIES": "1", "ACCEL_PREFIX": "/kept", "CPU_FALLBACK":
 UNLIMITED = {"RATELIMIT_GENERATION": "1000/minute", "RATELIMIT_GLOBAL": "1000/minute"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def webui() -> Iterator[FakeWebUI]:
     with FakeWebUI() as webui:
         yield webui
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def sluice(webui: FakeWebUI) -> Iterator[Sluice]:
     env = {"SD_WEBUI_URL": webui.url, **BEHIND_NGINX, **UNLIMITED}
     with folder_for_the_group() as folder, running_sluice(folder, env) as sluice:
         yield sluice
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def front(sluice: Sluice) -> Iterator[Front]:
     with running_front([sluice.port], sluice.data_dir) as front:
         yield front

@@ -43,7 +43,6 @@ http {{
 """
 """What a system's own nginx.conf says, as far as it matters."""
 
-
 _GROUP = grp.getgrgid(os.getegid()).gr_name
 """The gateway's: nginx is of it, and otherwise nobody, as deploy/README.md has it."""
 
@@ -84,10 +83,6 @@ class Front:
     @property
     def certificate(self) -> Path:
         return self.folder / "sluice" / "tls" / "fullchain.pem"
-
-    @property
-    def error_log(self) -> str:
-        return (self.folder / "error.log").read_text()
 
     def client(self, address: str = "127.0.0.1") -> requests.Session:
         """A caller at `address` (any in 127/8) who trusts the certificate."""

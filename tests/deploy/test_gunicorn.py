@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_webui import FakeWebUI
 from tests.running import API, Sluice, running_sluice
 
 STALE = ("counter_999999.db", "gauge_liveall_999999.db")
@@ -23,8 +24,14 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sluice(tmp_path_factory: pytest.TempPathFactory, figures: Path) -> Iterator[Sluice]:
-    env = {"PROMETHEUS_MULTIPROC_DIR": str(figures)}
+def sluice(
+    tmp_path_factory: pytest.TempPathFactory, figures: Path, webui: FakeWebUI
+) -> Iterator[Sluice]:
+    env = {
+        "PROMETHEUS_MULTIPROC_DIR": str(figures),
+        "SD_WEBUI_URL": webui.url,
+        "CPU_FALLBACK": "false",
+    }
     with running_sluice(tmp_path_factory.mktemp("sluice"), env) as sluice:
         yield sluice
 
