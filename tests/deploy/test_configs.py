@@ -76,14 +76,6 @@ def test_compose_mounts_what_is_there() -> None:
     assert [source for source in sources if not (DEPLOY / source).exists()] == []
 
 
-def test_the_page_for_operators_names_what_is_there() -> None:
-    page = (DEPLOY / "README.md").read_text()
-    named = set(re.findall(r"deploy/[\w./-]*\w", page)) - {"deploy/.env", "deploy/sluice.env"}
-    made = {name for name in named if name.startswith("deploy/nginx/tls/")}
-    assert len(named) > 10
-    assert {name for name in named - made if not (ROOT / name).exists()} == set()
-
-
 def test_only_nginx_is_open_to_the_world() -> None:
     services = COMPOSE["services"].items()
     public = {name for name, s in services for p in s.get("ports", ()) if p.count(":") == 1}
