@@ -10,6 +10,7 @@ from gunicorn.app.wsgiapp import WSGIApplication
 from pydantic import ValidationError
 
 from backend import check
+from backend.accounts import commands as keys
 from backend.settings import Settings, complaints
 
 CONFIG = Path(__file__).resolve().parent.parent / "gunicorn.conf.py"
@@ -27,7 +28,11 @@ def serve(_arguments: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"serve": serve, "check": check.main}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "serve": serve,
+    "check": check.main,
+    "keys": keys.main,
+}
 """By name; each takes the arguments after it and returns the exit status."""
 
 

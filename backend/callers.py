@@ -9,16 +9,31 @@ from typing import Any
 
 from flask import Request
 
+from backend.accounts.keys import ApiKey
+
+KEY = "sluice.key"
+"""Where, in a request's environment, the API key stands that let it in."""
 IPV6_CALLER_PREFIX = 64
 """A household or a server has a /64 of its own and may use any address in it (RFC 6177)."""
 
 
 def caller_of(request: Request) -> str:
-    """The name limits and the queue's turns count under: the client's address, IPv6 by its /64.
+    """The name that limits, the queue's turns, jobs and results go by.
 
-    Until accounts come a key that a caller invents must not give him a fresh quota, so no
-    header counts here but X-Forwarded-For from trusted proxies.
+    It is of the key that let the request in, or else of the client's address.
     """
+    key = key_of(request)
+    return key.caller if key else address_of(request)
+
+
+def key_of(request: Request) -> ApiKey | None:
+    """The API key that let the request in; None where none was asked for."""
+    key: ApiKey | None = request.environ.get(KEY)
+    return key
+
+
+def address_of(request: Request) -> str:
+    """The client's address, IPv6 by its /64. No header counts but those of trusted proxies."""
     address = request.remote_addr or "unknown"
     try:
         parsed = ipaddress.ip_address(address)

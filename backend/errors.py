@@ -14,6 +14,7 @@ from uuid import UUID
 from werkzeug.exceptions import HTTPException
 
 from ai import errors as ai_errors
+from backend.accounts import errors as account_errors
 from backend.jobs.codec import PictureLost
 from backend.jobs.idempotency import IdempotencyConflict, IdempotencyKeyReused
 from backend.jobs.records import Interrupted, LedgerUnavailable
@@ -111,6 +112,14 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     ai_errors.EngineError: (502, "Engine failed"),
     StorageFull: (507, "Storage full"),
     StorageError: (503, "Storage unavailable"),
+    account_errors.KeyMissing: (401, "API key needed"),
+    account_errors.KeyInvalid: (401, "API key not valid"),
+    account_errors.TooManyWrongKeys: (429, "Too many wrong API keys"),
+    account_errors.ScopeMissing: (403, "Not allowed to this API key"),
+    account_errors.CheckpointNotAllowed: (403, "Checkpoint not allowed"),
+    account_errors.TooManyJobs: (429, "Too many jobs"),
+    account_errors.BudgetExceeded: (429, "Budget exceeded"),
+    account_errors.TooCostly: (422, "Too costly"),
     InvalidBody: (422, "Invalid request"),
     UnreadableBody: (400, "Unreadable request"),
     UnsupportedBody: (415, "Unsupported media type"),

@@ -11,19 +11,26 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import Flask, Response, g, request
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
-from limits import RateLimitItem, parse_many
+from limits import RateLimitItem
 
-from backend.callers import caller_of
+from backend.callers import caller_of, key_of
 from backend.errors import Problem
-from backend.redis_windows import GuardedWindows, RedisNews, RedisWindows
+from backend.redis_watch import RedisWatch
+from backend.redis_windows import GuardedWindows, RedisWindows
 from backend.route_rules import rule_of
 from backend.settings import Settings
 from backend.windows import MemoryWindows, Standing, Window, Windows
+
+OWN = "key"
+"""The scope of a key's own limit."""
+REPLACED = frozenset({"generation", "global"})
+"""The scopes that hold for a key only if it has no limit of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +54,27 @@ class RateLimits:
     flask-limiter says which of them hold for a request; all are then counted in one go.
     """
 
-    def __init__(self, settings: Settings, news: RedisNews) -> None:
+    def __init__(self, settings: Settings, redis: RedisWatch | None) -> None:
         scopes = {
             "generation": settings.ratelimit_generation,
             "global": settings.ratelimit_global,
             "images": settings.ratelimit_images,
             "jobs": settings.ratelimit_jobs,
         }
-        self._alone = frozenset(s for s, value in scopes.items() if len(parse_many(value)) == 1)
         self._limiter = Limiter(
             key_func=lambda: caller_of(request),
-            application_limits=[_limit(scope, value) for scope, value in scopes.items()],
+            application_limits=[
+                *(_limit(scope, value) for scope, value in scopes.items()),
+                ApplicationLimit(_own_limit, scope=OWN),
+            ],
             enabled=settings.ratelimit_enabled,
         )
-        self._guarded = _guarded(settings, news)
-        self._windows: Windows = self._guarded or MemoryWindows()
+        self._windows = _windows(redis)
 
     def init_app(self, app: Flask) -> None:
         """Count every request to `app` from here on, and tell callers how they stand."""
         app.before_request(self._count)
         app.after_request(_tell)
-
-    def close(self) -> None:
-        if self._guarded:
-            self._guarded.close()
-
-    @property
-    def uses_redis(self) -> bool:
-        return self._guarded is not None
-
-    def redis_answers(self) -> bool:
-        """Whether Redis counts now; found within a few hundredths of a second."""
-        return self._guarded is not None and self._guarded.answers()
 
     def problem_of(self, error: RateLimitExceeded) -> Problem:
         """What a caller over a limit is told: which one, and when to come back."""
@@ -101,19 +97,19 @@ class RateLimits:
         standings = self._windows.admit(
             [_window(x.limit, x.key_func(), str(x.scope)) for x in limits]
         )
+        several = Counter(str(x.scope) for x in limits)
         g.rate_policies = [
-            _state(x.limit, str(x.scope), standing, self._alone)
+            _state(x.limit, str(x.scope), standing, alone=several[str(x.scope)] == 1)
             for x, standing in zip(limits, standings, strict=False)
         ]
         if standings and standings[-1].is_refused:
             raise RateLimitExceeded(limits[len(standings) - 1])
 
 
-def _guarded(settings: Settings, news: RedisNews) -> GuardedWindows | None:
-    if settings.redis_url is None:
-        return None
-    shared = RedisWindows(settings.redis_url.get_secret_value())
-    return GuardedWindows(shared, MemoryWindows(), news)
+def _windows(redis: RedisWatch | None) -> Windows:
+    if redis is None:
+        return MemoryWindows()
+    return GuardedWindows(RedisWindows(redis.client), MemoryWindows(), redis)
 
 
 def _policies() -> Sequence[PolicyState]:
@@ -145,20 +141,27 @@ def _tell(response: Response) -> Response:
 
 def _limit(scope: str, value: str) -> ApplicationLimit:
     def exempt() -> bool:
+        if scope in REPLACED and _own_limit():
+            return True
         return scope not in rule_of(request.blueprint).limits
 
     return ApplicationLimit(value, scope=scope, exempt_when=exempt)
+
+
+def _own_limit() -> str:
+    """What the caller's key says instead of the limits in REPLACED; empty if nothing."""
+    key = key_of(request)
+    replaces = REPLACED.intersection(rule_of(request.blueprint).limits)
+    return key.requests or "" if key and replaces else ""
 
 
 def _window(item: RateLimitItem, caller: str, scope: str) -> Window:
     return Window(item.key_for("sluice", caller, scope), item.amount, item.get_expiry())
 
 
-def _state(
-    item: RateLimitItem, scope: str, standing: Standing, alone: frozenset[str]
-) -> PolicyState:
+def _state(item: RateLimitItem, scope: str, standing: Standing, *, alone: bool) -> PolicyState:
     return PolicyState(
-        name=scope if scope in alone else f"{scope}-{item.GRANULARITY.name}",
+        name=scope if alone else f"{scope}-{item.GRANULARITY.name}",
         quota=item.amount,
         window_s=item.get_expiry(),
         remaining=max(0, item.amount - standing.used),

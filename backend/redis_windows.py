@@ -1,24 +1,14 @@
-"""Moving windows in Redis, shared by any number of processes, and what to do while it is away."""
+"""Moving windows in Redis, shared by any number of processes, and in memory while it is away."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from redis import Redis, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from backend.redis_watch import RedisWatch
 from backend.windows import Standing, Window, Windows
-
-log = logging.getLogger(__name__)
-
-CONNECT_TIMEOUT_S = 0.04
-ANSWER_TIMEOUT_S = 0.1
-"""Together the longest that a stalled Redis may hold up a request."""
-LOOK_AGAIN_S = 1.0
 
 _ADMIT = """
 local time = redis.call('TIME')
@@ -47,15 +37,13 @@ return standings
 
 
 class RedisWindows:
-    """Windows in the Redis at `url`: one script, one round trip for all that a request meets.
+    """One script, one round trip for all that a request meets.
 
-    Every method raises RedisError, within the two timeouts, when it does not answer; nothing
-    is tried again.
+    Raises RedisError when Redis does not answer.
     """
 
-    def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(url, **redis_options())
-        self._admit = self._redis.register_script(_ADMIT)
+    def __init__(self, redis: Redis) -> None:
+        self._admit = redis.register_script(_ADMIT)
 
     def admit(self, windows: Sequence[Window]) -> Sequence[Standing]:
         if not windows:
@@ -64,85 +52,19 @@ class RedisWindows:
         answer: Any = self._admit(keys=[w.key for w in windows], args=arguments)
         return [Standing(used, float(left), bool(refused)) for used, left, refused in answer]
 
-    def ping(self) -> None:
-        self._redis.ping()
-
-    def close(self) -> None:
-        self._redis.close()
-
-
-class RedisNews(Protocol):
-    """Who is told how Redis fares, such as metrics."""
-
-    def redis_failed(self) -> None: ...
-
-    def limits_degraded(self, degraded: bool) -> None: ...
-
 
 class GuardedWindows:
-    """Windows in Redis, and in this process's memory from its first failure until it is back.
+    """Windows in Redis, and in this process's memory while `watch` says that it is away."""
 
-    Only the requests under way at the failure wait for it. After that a thread of our own asks
-    Redis each second; no request does.
-    """
-
-    def __init__(self, shared: RedisWindows, own: Windows, news: RedisNews) -> None:
+    def __init__(self, shared: Windows, own: Windows, watch: RedisWatch) -> None:
         self._shared = shared
         self._own = own
-        self._news = news
-        self._is_away = False
-        self._changing = threading.Lock()
-        self._closing = threading.Event()
+        self._watch = watch
 
     def admit(self, windows: Sequence[Window]) -> Sequence[Standing]:
-        if not self._is_away:
+        if not self._watch.is_away:
             try:
                 return self._shared.admit(windows)
             except RedisError as error:
-                self._fall_back(error)
+                self._watch.failed(error)
         return self._own.admit(windows)
-
-    def answers(self) -> bool:
-        """Whether Redis counts now, asked of it unless that is known not to be so."""
-        if not self._is_away:
-            try:
-                self._shared.ping()
-            except RedisError as error:
-                self._fall_back(error)
-        return not self._is_away
-
-    def close(self) -> None:
-        self._closing.set()
-        self._shared.close()
-
-    def _fall_back(self, error: RedisError) -> None:
-        self._news.redis_failed()
-        with self._changing:
-            if self._is_away:
-                return
-            self._is_away = True
-            self._news.limits_degraded(True)
-        log.warning("limits kept in memory", extra={"error": type(error).__name__})
-        threading.Thread(target=self._wait_for_it, name="redis-watch", daemon=True).start()
-
-    def _wait_for_it(self) -> None:
-        while not self._closing.wait(LOOK_AGAIN_S):
-            try:
-                self._shared.ping()
-            except RedisError:
-                self._news.redis_failed()
-                continue
-            with self._changing:
-                self._is_away = False
-                self._news.limits_degraded(False)
-            log.info("limits kept in Redis again")
-            return
-
-
-def redis_options() -> dict[str, Any]:
-    """What has a Redis client fail at once: short timeouts, nothing tried again unasked."""
-    return {
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": ANSWER_TIMEOUT_S,
-        "retry": Retry(NoBackoff(), 0),
-    }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Scope = Literal["generate", "read", "admin"]
+from backend.accounts.keys import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +20,10 @@ OPEN = RouteRule((), None)
 
 RULES: dict[str, RouteRule] = {
     "generation": GENERATION,
-    "images": RouteRule(("images",)),
+    "images": RouteRule(("images",), None),
+    "image_deletion": RouteRule(("images",), "generate"),
     "jobs": RouteRule(("jobs",)),
+    "account": RouteRule(("jobs",)),
     "health": OPEN,
     "metrics": OPEN,
     "docs": OPEN,
@@ -31,7 +32,12 @@ RULES: dict[str, RouteRule] = {
     "sdapi_progress": RouteRule(("jobs",)),
     "openai_generation": GENERATION,
 }
-"""Every other blueprint, and what no route matches, has the rule of `RouteRule()`."""
+"""Every other blueprint, and what no route matches, has the rule of `RouteRule()`.
+
+An image's id is as hard to guess as a key, so that whoever was given its URL may fetch it:
+browsers, the receivers of webhooks and OpenAI's clients send no key then. Metrics tell of no
+caller, prompt or key.
+"""
 
 
 def rule_of(blueprint: str | None) -> RouteRule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from redis import Redis
 from sqlalchemy import Engine as Database
 
 from ai.demo_model import CHECKPOINT_DIR, CHECKPOINT_NAME
@@ -14,6 +15,14 @@ from ai.engines.openvino import OpenVinoEngine
 from ai.errors import EngineError
 from ai.pool import EnginePool, PoolPolicy
 from ai.pool_values import CpuFallback
+from backend.accounts.admission import Admission
+from backend.accounts.guarded_quotas import GuardedQuotas
+from backend.accounts.known_keys import KnownKeys
+from backend.accounts.memory_quotas import MemoryQuotas
+from backend.accounts.quotas import Quotas
+from backend.accounts.redis_quotas import RedisQuotas
+from backend.accounts.register import KeyRegister
+from backend.accounts.rules import CallerRules
 from backend.addresses import AddressRules
 from backend.api.events import Watchers
 from backend.api.translate import BASE_PATH
@@ -31,6 +40,7 @@ from backend.jobs.webhooks import WebhookSender
 from backend.metrics import Metrics
 from backend.pool_metrics import PoolMetrics
 from backend.rate_limits import RateLimits
+from backend.redis_watch import RedisNews, RedisWatch, redis_options
 from backend.settings import LOCAL_WEBUI_URL, Settings
 from backend.storage.base import ImageStore
 from backend.storage.local import LocalImageStore
@@ -48,6 +58,9 @@ class Services:
 
     settings: Settings
     database: Database
+    known_keys: KnownKeys
+    admission: Admission
+    redis: RedisWatch | None
     pool: EnginePool
     store: ImageStore
     renditions: Renditions
@@ -71,10 +84,12 @@ class Services:
         """Put back what still runs, give back what is held."""
         self.runner.drain(0.0)
         self.ledger.close()
+        self.admission.close()
+        if self.redis:
+            self.redis.close()
         self.webhooks.close()
         self.retention.close()
         self.store.close()
-        self.rate_limits.close()
         self.tracing.close()
         self.database.dispose()
 
@@ -100,10 +115,16 @@ def build_services(settings: Settings) -> Services:
     metrics.add_collector(StoreMetrics(store, settings.data_dir))
     results = ResultCache(pool, ledger, store, count=metrics.result_looked_up)
     repeats = Repeats(results if settings.result_cache else None)
-    runner = JobRunner(pool, ledger, store, repeats, webhooks.nudge, tracing)
+    known_keys = _known_keys(settings, database)
+    redis = _redis(settings, metrics)
+    admission = Admission(_quotas(redis), _caller_rules(settings, known_keys, pool))
+    runner = JobRunner(pool, ledger, store, repeats, admission, webhooks.nudge, tracing)
     services = Services(
         settings=settings,
         database=database,
+        known_keys=known_keys,
+        admission=admission,
+        redis=redis,
         pool=pool,
         store=store,
         renditions=Renditions(store),
@@ -115,10 +136,11 @@ def build_services(settings: Settings) -> Services:
         deliveries=Deliveries(database),
         generator=ImageGenerator(runner, settings.request_deadline_s, settings.log_prompts),
         watchers=Watchers(settings.threads // 2),
-        rate_limits=RateLimits(settings, metrics),
+        rate_limits=RateLimits(settings, redis),
         metrics=metrics,
         tracing=tracing,
     )
+    admission.start()
     pool.start()
     ledger.start()
     runner.start()
@@ -135,6 +157,33 @@ def _webhook_sender(settings: Settings, database: Database, metrics: Metrics) ->
         rules=AddressRules(settings.allow_http_webhooks, settings.allow_private_webhooks),
         count=metrics.webhook_tried,
     )
+
+
+def _redis(settings: Settings, news: RedisNews) -> RedisWatch | None:
+    if settings.redis_url is None:
+        return None
+    url = settings.redis_url.get_secret_value()
+    return RedisWatch(Redis.from_url(url, **redis_options()), news)
+
+
+def _quotas(redis: RedisWatch | None) -> Quotas:
+    if redis is None:
+        return MemoryQuotas()
+    return GuardedQuotas(RedisQuotas(redis.client), MemoryQuotas(), redis)
+
+
+def _caller_rules(settings: Settings, keys: KnownKeys, pool: EnginePool) -> CallerRules:
+    return CallerRules(
+        keys=keys,
+        checkpoints=pool.checkpoints,
+        max_jobs=settings.max_jobs_per_caller,
+        budgets={"hour": settings.budget_hour, "day": settings.budget_day},
+    )
+
+
+def _known_keys(settings: Settings, database: Database) -> KnownKeys:
+    static = settings.api_key
+    return KnownKeys(KeyRegister(database).get, static.get_secret_value() if static else None)
 
 
 def _tracing(settings: Settings) -> Tracing:

@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ai.generation import SIZE_STEP
 from backend.jobs.signing import signing_key
+from backend.listening import is_of_this_machine
 
 MEBIBYTE = 2**20
 LOCAL_WEBUI_URL = "http://localhost:7860"
@@ -43,6 +51,19 @@ class Settings(BaseSettings):
         0, ge=0, le=10, description="How many proxies in front set X-Forwarded-For and -Proto"
     )
     data_dir: Path = Field(Path("data"), description="Where images and caches are kept")
+
+    auth: Literal["off", "keys", "open"] = Field(
+        "off",
+        validate_default=True,
+        description="keys: an API key is needed; off: none is, and HOST must be of this machine; "
+        "open: none is, whoever reaches HOST",
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        max_length=200,
+        description="One key that may generate and read, beside those of `python -m backend keys`",
+    )
 
     sd_webui_url: Urls | None = Field(
         None,
@@ -106,6 +127,7 @@ class Settings(BaseSettings):
     ratelimit_generation: str = Field("10/minute", description="Each caller, the three POSTs")
     ratelimit_images: str = Field("600/minute", description="Each caller, GET of images")
     ratelimit_jobs: str = Field("600/minute", description="Each caller, asking for jobs")
+    ratelimit_wrong_keys: str = Field("20/minute", description="Each address, wrong API keys")
 
     accel_prefix: str | None = Field(
         None,
@@ -114,6 +136,18 @@ class Settings(BaseSettings):
         description="nginx's internal location over DATA_DIR, `/kept` in deploy/nginx: nginx sends "
         "the images (X-Accel-Redirect), whose files its group may then read; unset: Sluice does",
     )
+    max_jobs_per_caller: int | None = Field(
+        None, ge=1, le=100_000, description="Jobs queued or running at once; unset: no limit"
+    )
+    budget_hour: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="Each caller, megapixel-steps (width x height x steps x images / 1,000,000) "
+        "within an hour; unset: no limit",
+    )
+    budget_day: float | None = Field(None, gt=0, le=1e9, description="Likewise within a day")
+
     image_cache_bytes: int = Field(
         2048 * MEBIBYTE, ge=MEBIBYTE, description="Disk for images; least recently used go first"
     )
@@ -163,6 +197,23 @@ class Settings(BaseSettings):
         max_length=500,
         description="OpenTelemetry collector, `http://host:4318`: traces go there; unset: none",
     )
+
+    @field_validator("auth")
+    @classmethod
+    def _closed_beyond_this_machine(cls, auth: str, info: ValidationInfo) -> str:
+        if auth == "off" and not is_of_this_machine(info.data.get("host", "")):
+            raise ValueError(
+                "HOST can be reached from elsewhere: set AUTH=keys and make a key with "
+                "`python -m backend keys create NAME`, or AUTH=open to let everybody in"
+            )
+        return auth
+
+    @field_validator("api_key")
+    @classmethod
+    def _asked_for(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if key is not None and info.data.get("auth", "keys") != "keys":
+            raise ValueError("is not asked for unless AUTH=keys is set too")
+        return key
 
     @field_validator("sd_webui_url", "sd_webui_cpu_url", mode="before")
     @classmethod
@@ -214,7 +265,11 @@ class Settings(BaseSettings):
         return words.get(text, text)
 
     @field_validator(
-        "ratelimit_global", "ratelimit_generation", "ratelimit_images", "ratelimit_jobs"
+        "ratelimit_global",
+        "ratelimit_generation",
+        "ratelimit_images",
+        "ratelimit_jobs",
+        "ratelimit_wrong_keys",
     )
     @classmethod
     def _readable_limits(cls, value: str) -> str:

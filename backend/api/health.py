@@ -68,9 +68,9 @@ def _report(services: Services) -> dict[str, object]:
 
 
 def _redis(services: Services) -> dict[str, object]:
-    if not services.rate_limits.uses_redis:
+    if services.redis is None:
         return {"status": "not used", "detail": "Limits are kept in this process's memory."}
-    if services.rate_limits.redis_answers():
+    if services.redis.answers():
         return {"status": "ok"}
     return {"status": "failing", "detail": "Limits are kept in memory until Redis answers."}
 

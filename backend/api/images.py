@@ -12,6 +12,7 @@ from uuid import UUID
 from flask import Blueprint, Response, request, send_file
 
 from ai.errors import InvalidRequest
+from backend.callers import caller_of, key_of
 from backend.errors import ImageGone, ImageNotFound
 from backend.services import Services
 from backend.settings import Settings
@@ -39,14 +40,30 @@ def blueprint(services: Services) -> Blueprint:
             pass  # swept just now
         raise _missing(services, image_id)
 
+    return routes
+
+
+def deletion_blueprint(services: Services) -> Blueprint:
+    """Taking images away, which only those may for whom they were made, and admins."""
+    routes = Blueprint("image_deletion", __name__)
+
     @routes.delete("/image/<name>")
     def delete_image(name: str) -> Response:
         image_id = _image_id(name)
+        if not _may_delete(services, image_id):
+            raise ImageNotFound(NEVER_THERE)
         if not services.store.delete(image_id):
             raise _missing(services, image_id)
         return Response(status=204)
 
     return routes
+
+
+def _may_delete(services: Services, image_id: UUID) -> bool:
+    key = key_of(request)
+    if key is not None and "admin" in key.scopes:
+        return True
+    return caller_of(request) in services.ledger.makers_of(image_id)
 
 
 def _image_id(name: str) -> UUID:
@@ -93,6 +110,6 @@ def _left_to_nginx(media_type: str, tag: str, location: str) -> Response:
 
 def _missing(services: Services, image_id: UUID) -> Exception:
     """Gone, as long as the job that made it is kept; else nobody knows that it was there."""
-    if services.ledger.has_made(image_id):
+    if services.ledger.makers_of(image_id):
         return ImageGone("That image was deleted, or evicted to make room or for its age.")
     return ImageNotFound(NEVER_THERE)

@@ -9,8 +9,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from backend.api import examples
+from backend.api.account import AccountAnswer
 from backend.api.openapi_jobs import JOB_ANSWERS, accepted, job_paths
-from backend.api.openapi_parts import JSON, problems, ref
+from backend.api.openapi_parts import (
+    JSON,
+    KEYED,
+    OPEN,
+    SECURITY,
+    SECURITY_SCHEMES,
+    problems,
+    ref,
+)
 from backend.api.schemas import (
     BodyModels,
     GenerationAnswer,
@@ -24,7 +33,7 @@ from backend.bounds import Bounds
 from backend.storage.renditions import FORMATS, MAX_WIDTH, MIN_WIDTH
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
-GENERATION_PROBLEMS = (400, 409, 410, 413, 415, 422, 429, 502, 503, 504, 507)
+GENERATION_PROBLEMS = (400, *KEYED, 409, 410, 413, 415, 422, 429, 502, 503, 504, 507)
 
 
 def document(bounds: Bounds, version: str) -> dict[str, Any]:
@@ -42,19 +51,25 @@ def document(bounds: Bounds, version: str) -> dict[str, Any]:
             **{f"/{body.kind}": {"post": _generation(body)} for body in bodies},
             **job_paths(),
             "/image/{image_id}": _image(),
+            "/account": {
+                "get": _get("account", "How you stand with limits", AccountAnswer, "Account")
+            },
             "/models": {"get": _get("models", "Checkpoints that can be asked for", ModelsAnswer)},
             "/samplers": {"get": _get("samplers", "Samplers and schedulers", SamplersAnswer)},
             "/health": {"get": _health("health", "State of each engine, Redis and storage")},
             "/health/live": {"get": _health("live", "200 while the process answers")},
             "/health/ready": {"get": _health("ready", "503 when nothing can generate", ready=True)},
         },
-        "components": {"schemas": _schemas(bodies)},
+        "security": SECURITY,
+        "components": {"schemas": _schemas(bodies), "securitySchemes": SECURITY_SCHEMES},
     }
 
 
 def _schemas(bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
-    answers: list[type[BaseModel]] = [GenerationAnswer, ModelsAnswer, SamplersAnswer, ProblemAnswer]
-    answers += JOB_ANSWERS
+    answers: list[type[BaseModel]] = [
+        *(GenerationAnswer, ModelsAnswer, SamplersAnswer, ProblemAnswer, AccountAnswer),
+        *JOB_ANSWERS,
+    ]
     _, definitions = models_json_schema(
         [(body, "validation") for body in bodies]
         + [(answer, "serialization") for answer in answers],
@@ -105,14 +120,14 @@ def _generation(body: type[GenerationBody]) -> dict[str, Any]:
     }
 
 
-def _get(name: str, summary: str, answer: type[BaseModel]) -> dict[str, Any]:
+def _get(name: str, summary: str, answer: type[BaseModel], tag: str = "Engines") -> dict[str, Any]:
     return {
         "operationId": name,
-        "tags": ["Engines"],
+        "tags": [tag],
         "summary": summary,
         "responses": {
             "200": {"description": summary, "content": {JSON: {"schema": ref(answer)}}},
-            **problems((429,)),
+            **problems((*KEYED, 429)),
         },
     }
 
@@ -124,6 +139,7 @@ def _health(name: str, summary: str, *, ready: bool = False) -> dict[str, Any]:
         responses["503"] = {"description": "Nothing can generate", "content": content}
     return {
         "operationId": name,
+        **OPEN,
         "tags": ["Health"],
         "summary": summary,
         "responses": responses,
@@ -142,6 +158,7 @@ def _image() -> dict[str, Any]:
         "parameters": [image_id],
         "get": {
             "operationId": "image",
+            **OPEN,
             "tags": ["Images"],
             "summary": "The bytes as the engine made them, or a rendition",
             "parameters": _rendition_parameters(),
@@ -156,8 +173,8 @@ def _image() -> dict[str, Any]:
         "delete": {
             "operationId": "delete_image",
             "tags": ["Images"],
-            "summary": "Delete the image and its renditions",
-            "responses": {"204": {"description": "Gone"}, **problems((404, 410, 429))},
+            "summary": "Delete an image made for you, and its renditions",
+            "responses": {"204": {"description": "Gone"}, **problems((*KEYED, 404, 410, 429, 503))},
         },
     }
 

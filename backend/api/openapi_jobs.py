@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from backend.api.openapi_parts import JSON, problems, ref
+from backend.api.openapi_parts import JSON, KEYED, problems, ref
 from backend.api.schemas import AcceptedAnswer, JobAnswer, JobsAnswer
 from backend.jobs.records import STATUSES
 
@@ -56,7 +56,7 @@ def _page() -> dict[str, Any]:
         ],
         "responses": {
             "200": {"description": "A page", "content": {JSON: {"schema": ref(JobsAnswer)}}},
-            **problems((422, 429, 503)),
+            **problems((*KEYED, 422, 429, 503)),
         },
     }
 
@@ -68,7 +68,7 @@ def _told(name: str, summary: str, *, also: tuple[int, ...] = ()) -> dict[str, A
         "summary": summary,
         "responses": {
             "200": {"description": "The job", "content": {JSON: {"schema": ref(JobAnswer)}}},
-            **problems((404, *also, 429, 503)),
+            **problems((*KEYED, 404, *also, 429, 503)),
         },
     }
 
@@ -87,7 +87,7 @@ def _events() -> dict[str, Any]:
                 "content": {"text/event-stream": {"schema": {"type": "string"}}},
             },
             "204": {"description": "The end was told already; do not come back"},
-            **problems((404, 429, 503)),
+            **problems((*KEYED, 404, 429, 503)),
         },
     }
 

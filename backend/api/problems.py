@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 DEFAULT_RETRY_AFTER_S = 5
+CHALLENGES = ('Bearer realm="sluice"', 'Basic realm="sluice", charset="UTF-8"')
+"""The standard ways to send an API key (RFC 9110, 11.6.1); X-API-Key is the other."""
 
 Render = Callable[[Problem], Response]
 
@@ -31,7 +33,8 @@ def init_app(
     """Render whatever a view of `app` raises.
 
     `shapes` says how below which path ("/sdapi/"), also where there is no such route; problem+json
-    everywhere else. Retry-After is added here, on 429 and 503 alone, and refusals are counted.
+    everywhere else. Retry-After is added here, on 429 and 503 alone, and WWW-Authenticate on 401;
+    refusals are counted.
     """
 
     def answer(problem: Problem) -> Response:
@@ -42,6 +45,9 @@ def init_app(
         if problem.status in (429, 503):
             wait_s = problem.retry_after_s or DEFAULT_RETRY_AFTER_S
             response.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
+        if problem.status == 401:
+            for challenge in CHALLENGES:
+                response.headers.add("WWW-Authenticate", challenge)
         return response
 
     def over_limit(error: RateLimitExceeded) -> Response:

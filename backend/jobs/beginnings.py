@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID
 
 from ai.correlation import Correlation
 from ai.generation import GenerationRequest
@@ -16,6 +16,7 @@ MAX_RUNS = 2
 
 
 def new_job(
+    job_id: UUID,
     request: GenerationRequest,
     caller: str,
     detached: bool,
@@ -27,7 +28,7 @@ def new_job(
     Raises StorageError.
     """
     return Job(
-        id=uuid4(),
+        id=job_id,
         caller=caller,
         kind=request.kind,
         status="queued",

@@ -36,6 +36,17 @@ def ending_of(end: GenerationResult | Exception, ticket: Ticket | None) -> Endin
     )
 
 
+def is_refunded(end: GenerationResult | Exception, ticket: Ticket | None) -> bool:
+    """Whether a job that ended so costs its caller nothing.
+
+    No engine made it, or in vain. One called off at work costs what it was charged.
+    """
+    if isinstance(end, GenerationResult):
+        return end.cached
+    never_ran = ticket is None or ticket.attempts == 0
+    return never_ran or not isinstance(end, GenerationCanceled)
+
+
 def result_of(result: GenerationResult) -> dict[str, Any]:
     """What is kept of what a job made: the images by id, and how they were made."""
     generation = result.outcome.generation

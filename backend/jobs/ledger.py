@@ -154,9 +154,10 @@ class JobLedger:
         """The stored pictures that jobs still need to be made from."""
         return {picture for job in self.unfinished() for picture in picture_ids(job.request)}
 
-    def has_made(self, image_id: UUID) -> bool:
-        """Whether it is an image of a job that is kept, wherever the image itself is by now."""
-        return bool(self._rows(select(images.c.id).where(images.c.id == image_id).limit(1)))
+    def makers_of(self, image_id: UUID) -> set[str]:
+        """The callers whose jobs, as far as kept, have made that image, though it be gone."""
+        query = select(jobs.c.caller).join(images, images.c.job_id == jobs.c.id)
+        return {row.caller for row in self._rows(query.where(images.c.id == image_id))}
 
     def forget_ended_before(self, time: datetime) -> int:
         """Remove the jobs that ended before `time`; how many there were.

@@ -8,17 +8,18 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from ai.errors import GenerationCanceled, GenerationError, NoEngine, ShuttingDown
 from ai.generation import GenerationRequest
 from ai.pool import EnginePool, Ticket
 from ai.tickets import TicketState
+from backend.accounts.admission import Admission
 from backend.jobs.access import insisted
 from backend.jobs.beginnings import new_job, request_again
 from backend.jobs.clerks import Clerks
 from backend.jobs.codec import PictureLost, discard_pictures, with_pictures
-from backend.jobs.endings import ending_of, tell_ending
+from backend.jobs.endings import ending_of, is_refunded, tell_ending
 from backend.jobs.keeping import as_cached, end_of, fetchable
 from backend.jobs.ledger import JobLedger
 from backend.jobs.live import GenerationResult, LiveJob
@@ -42,6 +43,7 @@ class JobRunner:
         ledger: JobLedger,
         store: ImageStore,
         repeats: Repeats,
+        admission: Admission,
         told_when_ended: Callable[[], None] = lambda: None,
         tracing: Tracing = UNTRACED,
     ) -> None:
@@ -49,6 +51,7 @@ class JobRunner:
         self._ledger = ledger
         self._store = store
         self._repeats = repeats
+        self._admission = admission
         self._told_when_ended = told_when_ended
         self._tracing = tracing
         self._live: dict[UUID, LiveJob] = {}
@@ -105,21 +108,29 @@ class JobRunner:
         webhook is noted, and kept a moment later. `attended` says that this thread goes on to
         serve its `attendance`. Raises what the pool refuses with, StorageError when its pictures,
         and LedgerUnavailable when the job itself cannot be kept; KeyTaken when another job has
-        the key that `terms` claims.
+        the key that `terms` claims; and what `Admission.admitted` raises.
         """
         if self._closing.is_set():
             raise ShuttingDown
-        sharing_key = None if terms.fresh else self._repeats.key_of(request, caller)
-        request = request.with_seed()
-        job = new_job(request, caller, detached, self._store, terms.correlation)
-        noted = not (detached or terms.claim or terms.webhook_url)
-        live = LiveJob(job, request, sharing_key, noted=noted)
-        if attended:
-            live.attendance.open()
+        job_id = uuid4()
+        with self._admission.admitted(request, caller, job_id) as request:
+            sharing_key = None if terms.fresh else self._repeats.key_of(request, caller)
+            request = request.with_seed()
+            job = new_job(job_id, request, caller, detached, self._store, terms.correlation)
+            noted = not (detached or terms.claim or terms.webhook_url)
+            live = LiveJob(job, request, sharing_key, noted=noted)
+            if attended:
+                live.attendance.open()
+            self._take_in(live, terms)
+        return live
+
+    def _take_in(self, live: LiveJob, terms: Terms) -> None:
+        """Keep it, then have it made. Raises what `accept` does, the job being over then."""
+        job = live.job
         with self._lock:
             self._live[job.id] = live
         try:
-            self._ledger.note(job) if noted else self._ledger.add(job, terms)
+            self._ledger.note(job) if live.noted else self._ledger.add(job, terms)
         except (LedgerUnavailable, KeyTaken):
             self._let_go(live)
             discard_pictures(job.request, self._store)
@@ -130,7 +141,6 @@ class JobRunner:
             self.release_key(live)
             self._clerks.ask(job.id, partial(self._refuse, live, error))
             raise
-        return live
 
     def release_key(self, live: LiveJob) -> None:
         """Its request is answered with an error, and may be sent again under the same key."""
@@ -173,6 +183,7 @@ class JobRunner:
         """Call off a job that no process works on; False when it has ended."""
         if not self._ledger.ended(job.id, ending_of(GenerationCanceled(CANCELED), None)):
             return False
+        self._admission.ended_unheld(job.id, job.caller, refund=job.runs == 0)
         discard_pictures(job.request, self._store)
         return True
 
@@ -280,6 +291,7 @@ class JobRunner:
         if isinstance(end, GenerationResult) and live.job.detached:
             end = fetchable(end)
         ending = ending_of(end, live.ticket)
+        self._admission.ended(live.job.id, refund=is_refunded(end, live.ticket))
         if isinstance(end, GenerationResult):
             ending = replace(ending, fingerprint=self._repeats.fingerprint_of(live, end))
         if self._kept(lambda: self._ledger.ended(live.job.id, ending)) is False:
@@ -306,6 +318,7 @@ class JobRunner:
         except (Interrupted, PictureLost, StorageError) as error:
             cut_short = int(job.status == "processing")
             self._ledger.ended(job.id, replace(ending_of(error, None), attempts=cut_short))
+            self._admission.ended_unheld(job.id, job.caller, refund=True)
             discard_pictures(job.request, self._store)
             return None
         if job.status == "processing":
@@ -313,6 +326,7 @@ class JobRunner:
         key = self._repeats.key_of(request, job.caller)
         live = LiveJob(replace(job, status="queued"), request, key)
         self._live[job.id] = live
+        self._admission.resumed(job.id, job.caller)
         return live
 
     def _resume(self, left: list[LiveJob]) -> None:

@@ -15,7 +15,10 @@ from backend.api.translate import BASE_PATH
 from backend.version import VERSION
 
 PARTS = Path(__file__).parent / "parts"
-SCRIPTS = ("dom", "api", "fields", "picture", "brush", "asking", "shelf", "stage", "job", "main")
+SCRIPTS = (
+    *("dom", "key", "api", "events", "fields", "picture", "brush"),
+    *("asking", "shelf", "stage", "job", "main"),
+)
 """One script's parts, in this order; they share one scope."""
 
 

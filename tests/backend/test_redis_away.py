@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
-from backend.redis_windows import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, GuardedWindows, RedisWindows
+from backend.redis_watch import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, RedisWatch, redis_options
+from backend.redis_windows import GuardedWindows, RedisWindows
 from backend.windows import MemoryWindows, Window
 from tests.fake_webui import FakeWebUI
 from tests.running import API, Sluice, running_redis, running_sluice, wait_until
@@ -71,8 +73,9 @@ def test_the_timeouts_together_stay_within_what_is_allowed() -> None:
 def test_only_those_under_way_wait_for_a_stalled_redis(tmp_path: Path) -> None:
     news = News()
     with running_redis(tmp_path) as (url, redis):
-        shared = Slow(url)
-        windows = GuardedWindows(shared, MemoryWindows(), news)
+        watch = RedisWatch(Redis.from_url(url, **redis_options()), news)
+        shared = Slow(watch.client)
+        windows = GuardedWindows(shared, MemoryWindows(), watch)
         window = [Window("a", 1000, 60)]
         windows.admit(window)
         redis.send_signal(signal.SIGSTOP)
@@ -88,7 +91,7 @@ def test_only_those_under_way_wait_for_a_stalled_redis(tmp_path: Path) -> None:
         wait_until(lambda: news.told == [True, False], "the limits are in Redis again")
         assert not windows.admit(window)[0].is_refused
         assert shared.asked == 3
-        windows.close()
+        watch.close()
 
 
 def test_a_stalled_redis_stops_nothing_and_is_seen(scene: Scene) -> None:

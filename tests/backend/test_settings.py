@@ -74,6 +74,32 @@ def test_a_setting_that_makes_no_sense_is_refused(
         Settings()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "unix:/s"])
+def test_on_this_machine_alone_no_key_is_needed(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("HOST", host)
+    assert Settings().auth == "off"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "192.168.1.2", "gpu.example", "*"])
+def test_beyond_this_machine_someone_has_to_say_whom_to_let_in(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HOST", host)
+    with pytest.raises(ValidationError, match="AUTH=open"):
+        Settings()
+    for auth in ("keys", "open"):
+        monkeypatch.setenv("AUTH", auth)
+        assert Settings().auth == auth
+
+
+def test_a_key_that_nobody_asks_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "sixteen letters!")
+    with pytest.raises(ValidationError, match="AUTH=keys"):
+        Settings()
+    monkeypatch.setenv("AUTH", "keys")
+    assert Settings().auth == "keys"
+
+
 def test_starting_with_a_wrong_setting_names_it_and_ends_with_2() -> None:
     environ = {
         **os.environ,

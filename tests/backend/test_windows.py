@@ -33,9 +33,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def shared(redis_url: str) -> Iterator[RedisWindows]:
     with Redis.from_url(redis_url) as redis:
         redis.flushdb()
-    windows = RedisWindows(redis_url)
-    yield windows
-    windows.close()
+        yield RedisWindows(redis)
 
 
 @pytest.fixture(params=["memory", "redis"])

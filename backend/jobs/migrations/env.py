@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from backend.jobs.tables import metadata
+from backend.accounts.tables import api_keys
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=api_keys.metadata,
     render_as_batch=True,
 )
 with context.begin_transaction():

@@ -15,11 +15,12 @@ class Problem extends Error {
 async function call(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, signed(options));
   } catch {
     throw new Problem("The server cannot be reached", { detail: "Is it running, and are you online?" });
   }
   tellLimits(response.headers);
+  if (response.status === 401) askForKey();
   const body = await response.json().catch(() => null);
   if (response.ok && body) return body;
   throw new Problem(body?.title ?? `The server answered ${response.status}`, {
@@ -41,12 +42,13 @@ function policies(header) {
 
 let limitsFade;
 
-/** Pictures left by the limit on making them, or by a wider one where that is tighter. */
+/** Pictures left by the limit on making them, or by a wider one where that is tighter; not work (`qu`). */
 function tellLimits(headers) {
-  const states = policies(headers.get("RateLimit"));
-  if (![...states.keys()].some((name) => name.startsWith("generation"))) return;
-  const [name, { r: left, t: seconds }] = [...states].reduce((a, b) => (b[1].r < a[1].r ? b : a));
-  const { q: quota, w } = policies(headers.get("RateLimit-Policy")).get(name) ?? {};
+  const known = policies(headers.get("RateLimit-Policy"));
+  const states = [...policies(headers.get("RateLimit"))].filter(([name]) => !("qu" in (known.get(name) ?? {})));
+  if (!states.some(([name]) => /^(generation|key)/.test(name))) return;
+  const [name, { r: left, t: seconds }] = states.reduce((a, b) => (b[1].r < a[1].r ? b : a));
+  const { q: quota, w } = known.get(name) ?? {};
   const within = WINDOWS[w] ?? `in ${w} s`;
   byId("limits").textContent = left
     ? `${left} of ${quota} left ${within}`

@@ -37,6 +37,7 @@ function quoted(text) {
 function curlLine({ kind, fields }) {
   const answer = fields.batch_size > 1 ? ["-o pictures.json"] : ["-o picture.png", "-H 'Accept: image/*'"];
   const parts = [`curl ${location.origin}${API}/${kind} ${answer.join(" ")}`];
+  if (heldKey()) parts.push('-H "X-API-Key: $API_KEY"');
   if (kind === "txt2img") parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(fields))}`);
   else {
     parts.push("-F image=@image.png");

@@ -3,7 +3,7 @@
 const ENDS = ["succeeded", "failed", "canceled"];
 const LONGEST_PAUSE_MS = 8000;
 
-/** The job this page follows: job_id and urls once accepted, what was asked, its stream. */
+/** The job this page follows: job_id and urls once accepted, what was asked, what ends its watch. */
 let running = null;
 
 async function begin() {
@@ -43,7 +43,7 @@ function follow(job) {
 }
 
 function leave() {
-  running?.stream?.close();
+  running?.watching?.abort();
   running = null;
   clearStanding();
   arrange();
@@ -54,20 +54,16 @@ function forgetJob({ job_id }) {
   if (remembered("job", null)?.job_id === job_id) remember("job", null);
 }
 
-function watch(job) {
-  job.stream = new EventSource(`${job.urls.events}?preview=true`);
-  const on = (status, tell) =>
-    job.stream.addEventListener(status, ({ data }) => {
-      job.tries = 0;
-      if (running === job) tell(JSON.parse(data));
-    });
-  on("queued", standing);
-  on("processing", standing);
-  for (const end of ENDS) on(end, ended);
-  job.stream.onerror = () => {
-    job.stream.close();
-    lookAgain(job);
+async function watch(job) {
+  job.watching = new AbortController();
+  const tell = (status, data) => {
+    job.tries = 0;
+    if (running !== job) return;
+    if (ENDS.includes(status)) ended(data);
+    else standing(data);
   };
+  await readEvents(`${job.urls.events}?preview=true`, job.watching.signal, tell).catch(() => null);
+  if (running === job) lookAgain(job);
 }
 
 /** The connection is lost: asks how the job stands until someone answers, then watches again. */
@@ -89,8 +85,8 @@ async function lookAgain(job) {
     }
   } catch (problem) {
     if (running !== job) return;
-    if (problem.status !== 404) return lookAgain(job);
-    forgetJob(job);
+    if (![401, 404].includes(problem.status)) return lookAgain(job);
+    if (problem.status === 404) forgetJob(job);
     leave();
     showProblem(problem);
   }

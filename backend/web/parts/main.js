@@ -32,6 +32,7 @@ function wire() {
   byId("save-mask").addEventListener("click", async () => save(await maskPng(), "mask.png"));
   document.addEventListener("keydown", pressed);
   addEventListener("storage", ({ key }) => key === "sluice.pictures" && renderShelf());
+  wireKey();
   wirePicture();
   wireBrush();
   wireStage();

@@ -37,7 +37,7 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
         settings = Settings(data_dir=tmp_path, sd_webui_url=(webui.url,), cpu_fallback="false")
         services = build_services(settings)
         store = FullStore(tmp_path / "full", max_bytes=2**20, ttl_s=60)
-        runner = JobRunner(services.pool, services.ledger, store, Repeats(None))
+        runner = JobRunner(services.pool, services.ledger, store, Repeats(None), services.admission)
         app = create_app(services=replace(services, generator=ImageGenerator(runner, 30)))
         yield app.test_client()
         runner.drain(0)

@@ -13,6 +13,10 @@ from sqlalchemy import Engine
 from ai.engines.a1111 import A1111Engine
 from ai.generation import Txt2Img
 from ai.pool import EnginePool, PoolPolicy
+from backend.accounts.admission import Admission
+from backend.accounts.known_keys import KnownKeys
+from backend.accounts.memory_quotas import MemoryQuotas
+from backend.accounts.rules import CallerRules
 from backend.jobs.database import open_database
 from backend.jobs.ledger import JobLedger
 from backend.jobs.live import LiveJob
@@ -52,14 +56,16 @@ class House:
 
 
 @contextmanager
-def opened(folder: Path, url: str, policy: PoolPolicy = POLICY) -> Iterator[House]:
+def opened(
+    folder: Path, url: str, policy: PoolPolicy = POLICY, admission: Admission | None = None
+) -> Iterator[House]:
     """As the services start and stop it."""
     database = open_database(None, folder)
     ledger = JobLedger(database)
     store = LocalImageStore(folder, max_bytes=2**30, ttl_s=1e6)
     engine = A1111Engine(url, name="webui", tier="gpu", device="cuda")
     pool = EnginePool([engine], policy)
-    runner = JobRunner(pool, ledger, store, Repeats())
+    runner = JobRunner(pool, ledger, store, Repeats(), admission or unlimited(pool))
     pool.start()
     runner.start()
     try:
@@ -68,6 +74,13 @@ def opened(folder: Path, url: str, policy: PoolPolicy = POLICY) -> Iterator[Hous
         runner.drain(0.0)
         store.close()
         database.dispose()
+
+
+def unlimited(pool: EnginePool) -> Admission:
+    """Admission as the settings have it when they say nothing of it."""
+    keys = KnownKeys(lambda _: None, None)
+    budgets = {"hour": None, "day": None}
+    return Admission(MemoryQuotas(), CallerRules(keys, pool.checkpoints, None, budgets))
 
 
 def image_ids(job: Job) -> list[UUID]:

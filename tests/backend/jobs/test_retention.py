@@ -68,11 +68,11 @@ def test_an_image_is_known_as_long_as_a_job_that_has_it(
     database: Engine, ledger: JobLedger, keys: IdempotencyKeys
 ) -> None:
     old, young = ended(database, queued(), 2), ended(database, queued(), 0.5)
-    assert ledger.has_made(old.id)
+    assert ledger.makers_of(old.id)
     Retention(ledger, keys, job_ttl_s=HOUR).sweep()
-    assert not ledger.has_made(old.id)
-    assert ledger.has_made(young.id)
-    assert not ledger.has_made(uuid4())
+    assert not ledger.makers_of(old.id)
+    assert ledger.makers_of(young.id)
+    assert not ledger.makers_of(uuid4())
 
 
 def test_a_job_that_a_key_stands_for_is_kept_as_long_as_the_key(

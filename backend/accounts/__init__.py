@@ -1,0 +1,1 @@
+"""Who may ask: API keys, what each allows, and how much work a caller may have done."""

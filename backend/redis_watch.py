@@ -1,0 +1,87 @@
+"""Whether Redis is to be asked: not from its first failure until it is found to answer again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Protocol
+
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 0.04
+ANSWER_TIMEOUT_S = 0.1
+"""Together the longest that a stalled Redis may hold up a request."""
+LOOK_AGAIN_S = 1.0
+
+
+class RedisNews(Protocol):
+    """Who is told how Redis fares, such as metrics."""
+
+    def redis_failed(self) -> None: ...
+
+    def limits_degraded(self, degraded: bool) -> None: ...
+
+
+class RedisWatch:
+    """`client`, which all limits share, and whether it is to be used now (not `is_away`).
+
+    Only the requests under way at a failure wait for it. After that a thread of our own asks
+    Redis each second; no request does.
+    """
+
+    def __init__(self, client: Redis, news: RedisNews) -> None:
+        self.client = client
+        self.is_away = False
+        self._news = news
+        self._changing = threading.Lock()
+        self._closing = threading.Event()
+
+    def failed(self, error: RedisError) -> None:
+        """Redis did not answer: it is away until it does."""
+        self._news.redis_failed()
+        with self._changing:
+            if self.is_away:
+                return
+            self.is_away = True
+            self._news.limits_degraded(True)
+        log.warning("limits kept in memory", extra={"error": type(error).__name__})
+        threading.Thread(target=self._wait_for_it, name="redis-watch", daemon=True).start()
+
+    def answers(self) -> bool:
+        """Whether Redis does now, asked of it unless that is known not to be so."""
+        if not self.is_away:
+            try:
+                self.client.ping()
+            except RedisError as error:
+                self.failed(error)
+        return not self.is_away
+
+    def close(self) -> None:
+        self._closing.set()
+        self.client.close()
+
+    def _wait_for_it(self) -> None:
+        while not self._closing.wait(LOOK_AGAIN_S):
+            try:
+                self.client.ping()
+            except RedisError:
+                self._news.redis_failed()
+                continue
+            with self._changing:
+                self.is_away = False
+                self._news.limits_degraded(False)
+            log.info("limits kept in Redis again")
+            return
+
+
+def redis_options() -> dict[str, Any]:
+    """What has a Redis client fail at once: short timeouts, nothing tried again unasked."""
+    return {
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": ANSWER_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+    }
