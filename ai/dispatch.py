@@ -32,6 +32,8 @@ from ai.timers import Timer, Timers
 
 log = logging.getLogger(__name__)
 
+Result = Generation | GenerationError
+
 
 class Dispatch:
     """The state of a pool and all that changes it.
@@ -98,6 +100,7 @@ class Dispatch:
         self.router.remove(case.number)
         self.cases.pop(case.number, None)
         case.end(result)
+        self._news.tell(self._events.ended, case.request, result, case.correlation)
         self._follow(case, "ended")
         case.follow = None
 
@@ -163,7 +166,7 @@ class Dispatch:
     # At work, on a thread of the member's own, without the lock.
 
     def _call(self, case: Case, start: Start, lease: Lease) -> None:
-        result: Generation | GenerationError
+        result: Result
         try:
             result = lease.run(self.policy.engine_timeout_s)
         except GenerationError as error:
@@ -179,9 +182,7 @@ class Dispatch:
 
     # Coming back, under the lock.
 
-    def _take_back(
-        self, member: Member, start: Start, result: Generation | GenerationError, now: float
-    ) -> None:
+    def _take_back(self, member: Member, start: Start, result: Result, now: float) -> None:
         made = isinstance(result, Generation)
         member.in_flight -= 1
         member.loaded = start.job.checkpoint or member.loaded
@@ -189,9 +190,7 @@ class Dispatch:
             member.loaded = result.checkpoint or member.loaded
         self.router.finished(member.name, start.job.id, now, loaded=member.loaded, learn=made)
 
-    def _judge(
-        self, member: Member, case: Case, result: Generation | GenerationError, now: float
-    ) -> None:
+    def _judge(self, member: Member, case: Case, result: Result, now: float) -> None:
         """What a result says of the engine."""
         with self._following(member):
             if isinstance(result, Generation):
@@ -220,15 +219,11 @@ class Dispatch:
             self.catalogue.unbar(engine, checkpoint)
             self._match_again()
 
-    def _conclude(
-        self, case: Case, start: Start, result: Generation | GenerationError, engine_s: float
-    ) -> None:
+    def _conclude(self, case: Case, start: Start, result: Result, engine_s: float) -> None:
         """What a result says to the caller: done, once more elsewhere, or failed."""
         if isinstance(result, Generation):
             device = self.members[start.engine].engine.device
-            outcome = case.outcome(result, device, engine_s)
-            self.end(case, outcome)
-            self._news.tell(self._events.served, case.request, outcome, case.correlation)
+            self.end(case, case.outcome(result, device, engine_s))
         elif not (isinstance(result, EngineError) and self._retry(case, start, result)):
             self.end(case, result)
 

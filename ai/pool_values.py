@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from ai.correlation import Correlation
 from ai.engines.base import Device, Tier
-from ai.errors import EngineError
+from ai.errors import EngineError, GenerationError
 from ai.generation import Generation, GenerationRequest
 
 CpuFallback = Literal["off", "on", "overflow"]
@@ -112,8 +112,11 @@ class PoolEvents(Protocol):
 
     def failed(self, engine: str, error: EngineError) -> None: ...
 
-    def served(
-        self, request: GenerationRequest, outcome: Outcome, correlation: Correlation
+    def ended(
+        self,
+        request: GenerationRequest,
+        result: Outcome | GenerationError,
+        correlation: Correlation,
     ) -> None: ...
 
 
@@ -137,7 +140,10 @@ class NoEvents:
     def failed(self, engine: str, error: EngineError) -> None:
         """Ignored."""
 
-    def served(
-        self, request: GenerationRequest, outcome: Outcome, correlation: Correlation
+    def ended(
+        self,
+        request: GenerationRequest,
+        result: Outcome | GenerationError,
+        correlation: Correlation,
     ) -> None:
         """Ignored."""

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ai.correlation import Correlation
-from ai.errors import EngineError
+from ai.errors import EngineError, GenerationError
 from ai.generation import GenerationRequest
 from ai.pool import EnginePool, EngineStatus, Outcome
 from backend.metrics import Metrics
@@ -38,6 +38,9 @@ class PoolMetrics(Collector):
         )
         self._failures = metrics.counter(
             "sluice_engine_failures", "Requests an engine failed", "engine", "error"
+        )
+        self._generations = metrics.counter(
+            "sluice_generations", "Requests the pool is done with: served, or the error", "outcome"
         )
         self._images = metrics.counter("sluice_images", "Images made", "kind", "engine")
         self._work = metrics.counter(
@@ -70,14 +73,26 @@ class PoolMetrics(Collector):
     def failed(self, engine: str, error: EngineError) -> None:
         self._failures.labels(engine, type(error).__name__).inc()
 
-    def served(self, request: GenerationRequest, outcome: Outcome, told: Correlation) -> None:
+    def ended(
+        self,
+        request: GenerationRequest,
+        result: Outcome | GenerationError,
+        correlation: Correlation,
+    ) -> None:
+        if isinstance(result, GenerationError):
+            self._generations.labels(type(result).__name__).inc()
+            return
+        self._generations.labels("served").inc()
+        self._served(request, result, correlation)
+        self._tracing.served(request, result, correlation)
+
+    def _served(self, request: GenerationRequest, outcome: Outcome, told: Correlation) -> None:
         exemplar = told.exemplar
         images = len(outcome.generation.images)
         self._images.labels(request.kind, outcome.engine).inc(images)
         self._work.labels(outcome.engine).inc(request.megapixel_steps)
         self._waits.observe(outcome.queue_s, exemplar)
         self._engine_times.labels(outcome.engine).observe(outcome.engine_s, exemplar)
-        self._tracing.served(request, outcome, told)
 
     def collect(self) -> Iterable[Metric]:
         if self._pool is None:

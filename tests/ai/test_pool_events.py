@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ai.correlation import Correlation
-from ai.errors import EngineError, EngineOutOfMemory
+from ai.errors import EngineError, EngineOutOfMemory, GenerationError
 from ai.generation import GenerationRequest
 from ai.pool import Outcome
 from tests.ai.conftest import Opening
@@ -30,8 +30,11 @@ class Listener:
     def failed(self, engine: str, error: EngineError) -> None:
         """Not of interest here."""
 
-    def served(
-        self, request: GenerationRequest, outcome: Outcome, correlation: Correlation
+    def ended(
+        self,
+        request: GenerationRequest,
+        result: Outcome | GenerationError,
+        correlation: Correlation,
     ) -> None:
         """Not of interest here."""
 
