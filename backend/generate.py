@@ -65,6 +65,8 @@ class ImageGenerator:
         self._note(live)
         self._wait(live, caller_left)
         if live.result is None:
+            if live.ticket is not None:
+                bind_contextvars(engine=live.ticket.engine, attempts=live.ticket.attempts)
             raise live.error or ShuttingDown
         outcome = live.result.outcome
         bind_contextvars(engine=outcome.engine, attempts=outcome.attempts)

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from redis import Redis
 
 from backend.redis_watch import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, RedisWatch, redis_options
 from backend.redis_windows import GuardedWindows, RedisWindows
-from backend.windows import MemoryWindows, Window
+from backend.windows import MemoryWindows, Standing, Window
 from tests.fake_webui import FakeWebUI
 from tests.running import API, Sluice, running_redis, running_sluice, wait_until
 
@@ -36,12 +36,12 @@ class News:
         self.told.append(degraded)
 
 
-class Slow(RedisWindows):
-    """Counts who waited for Redis."""
+class Counting(RedisWindows):
+    """Counts how often Redis was asked."""
 
     asked = 0
 
-    def admit(self, windows):  # type: ignore[no-untyped-def]
+    def admit(self, windows: Sequence[Window]) -> Sequence[Standing]:
         self.asked += 1
         return super().admit(windows)
 
@@ -74,7 +74,7 @@ def test_only_those_under_way_wait_for_a_stalled_redis(tmp_path: Path) -> None:
     news = News()
     with running_redis(tmp_path) as (url, redis):
         watch = RedisWatch(Redis.from_url(url, **redis_options()), news)
-        shared = Slow(watch.client)
+        shared = Counting(watch.client)
         windows = GuardedWindows(shared, MemoryWindows(), watch)
         window = [Window("a", 1000, 60)]
         windows.admit(window)

@@ -98,7 +98,9 @@ def test_the_request_id_goes_upstream_and_comes_back_in_errors(scene: Scene) -> 
     failed = scene.sluice.post("txt2img", json=SMALL, headers={"X-Request-ID": "went-wrong"})
     assert failed.status_code == 502
     assert failed.json()["request_id"] == failed.headers["X-Request-ID"] == "went-wrong"
-    assert scene.line_of("went-wrong")["job_id"]
+    line = scene.line_of("went-wrong")
+    assert (line["engine"], line["attempts"]) == ("webui", 1)
+    assert line["job_id"]
     sent = [seen.headers.get("X-Request-ID") for seen in scene.webui.seen if "2img" in seen.path]
     assert sent[-1] == "went-wrong"
 
