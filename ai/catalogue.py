@@ -14,7 +14,7 @@ from ai.errors import (
     UnknownScheduler,
     UnsupportedRequest,
 )
-from ai.generation import GenerationRequest
+from ai.generation import Ability, GenerationRequest, Work
 from ai.pool_values import CpuFallback, PoolCheckpoint
 from ai.samplers import canonical, split_old_name
 
@@ -51,7 +51,7 @@ class Catalogue:
         self._devices: dict[str, Device] = {engine.name: engine.device for engine in engines}
         self._facts: dict[str, EngineFacts] = {}
         self._barred: set[tuple[str, str]] = set()
-        self._matches: dict[tuple[str | None, ...], Match] = {}
+        self._matches: dict[tuple[object, ...], Match] = {}
 
     def learn(self, engine: str, facts: EngineFacts) -> bool:
         """Take in what `engine` told; True when that changes who can serve what."""
@@ -77,20 +77,20 @@ class Catalogue:
 
     # Who can serve it.
 
-    def match(self, request: GenerationRequest) -> Match:
+    def match(self, request: Work) -> Match:
         """Who can serve `request`.
 
         Raises UnknownCheckpoint, UnknownSampler, UnknownScheduler, UnsupportedRequest when
         nobody ever could; NoEngine when only engines could that have never been reached.
         """
-        key = (request.checkpoint, request.kind, request.sampler_name, request.scheduler)
+        key = (request.checkpoint, request.needs, request.sampler_name, request.scheduler)
         if key not in self._matches:
             if len(self._matches) >= _REMEMBERED:
                 self._matches.clear()
             self._matches[key] = self._match(request)
         return self._matches[key]
 
-    def _match(self, request: GenerationRequest) -> Match:
+    def _match(self, request: Work) -> Match:
         main, helpers = self._known(self._main), self._known(self._helpers)
         unseen = len(main) < len(self._main)
         able: frozenset[str] = _NOBODY
@@ -106,7 +106,7 @@ class Catalogue:
         exact, helping = open_to.intersection(main), open_to.intersection(helpers)
         if not able.intersection(main) and not unseen:
             return Match(checkpoint, (helping,), _NOBODY)
-        standing = frozenset(n for n in helpers if request.kind in self._facts[n].kinds)
+        standing = frozenset(n for n in helpers if request.kind in self._facts[n].abilities)
         spill = helping if self._spills else _NOBODY
         return Match(checkpoint, (exact, helping, standing - helping), spill)
 
@@ -134,7 +134,7 @@ class Catalogue:
     def _known(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if name in self._facts]
 
-    def _able(self, names: Sequence[str], request: GenerationRequest) -> frozenset[str]:
+    def _able(self, names: Sequence[str], request: Work) -> frozenset[str]:
         """Those of `names` that have all a request asks for. Raises what is missing."""
         asked = request.checkpoint
         if asked is not None:
@@ -142,9 +142,9 @@ class Catalogue:
             if not having:
                 raise UnknownCheckpoint(asked, self._offered(names, _checkpoint_names))
             names = having
-        skilled = [name for name in names if request.kind in self._facts[name].kinds]
+        skilled = [name for name in names if request.needs <= self._facts[name].abilities]
         if not skilled:
-            raise UnsupportedRequest("model", f"no engine that has it does {request.kind}")
+            raise self._unsupported(names, request.needs)
         sampling = [name for name in skilled if _has_sampler(self._facts[name], request)]
         if not sampling:
             asked = request.sampler_name or ""
@@ -154,15 +154,21 @@ class Catalogue:
             raise UnknownScheduler(request.scheduler or "", self._offered(sampling, _schedulers))
         return frozenset(taking)
 
+    def _unsupported(self, names: Sequence[str], needs: frozenset[Ability]) -> UnsupportedRequest:
+        """Says what nobody can do; all of it, where no one engine can do it together."""
+        anybody = frozenset().union(*(self._facts[name].abilities for name in names))
+        missing = ", ".join(sorted(needs - anybody or needs))
+        return UnsupportedRequest("model", f"no engine that has it does {missing}")
+
     def checkpoint_on(self, engine: str, asked: str) -> Checkpoint | None:
         """The checkpoint of `engine` that a caller who wrote `asked` means."""
         known = self._facts[engine].checkpoints if engine in self._facts else ()
         return next((checkpoint for checkpoint in known if checkpoint.answers_to(asked)), None)
 
-    def worded(
-        self, request: GenerationRequest, engine: str, loaded: str | None
-    ) -> GenerationRequest:
+    def worded(self, request: Work, engine: str, loaded: str | None) -> Work:
         """`request` with its checkpoint as `engine` spells it; `loaded` if it names none."""
+        if not isinstance(request, GenerationRequest):
+            return request
         if request.checkpoint is None:
             return replace(request, checkpoint=loaded)
         known = self.checkpoint_on(engine, request.checkpoint)
@@ -221,6 +227,10 @@ class Catalogue:
         """Every noise schedule once."""
         return tuple(self._offered(self._playing(), _schedulers))
 
+    def abilities(self) -> frozenset[Ability]:
+        """All that one or another can do."""
+        return frozenset().union(*(self._facts[name].abilities for name in self._playing()))
+
     def _playing(self) -> list[str]:
         return self._known(self._main + self._helpers)
 
@@ -235,7 +245,7 @@ def _the_same(checkpoints: Sequence[Checkpoint | None]) -> Checkpoint | None:
     return next((checkpoint for checkpoint in known if checkpoint.hash), known[0])
 
 
-def _has_sampler(facts: EngineFacts, request: GenerationRequest) -> bool:
+def _has_sampler(facts: EngineFacts, request: Work) -> bool:
     """By name or alias; or with the scheduler in the name, as the WebUI had it before 1.9."""
     asked = request.sampler_name
     if asked is None or canonical(asked, facts.samplers):
@@ -244,7 +254,7 @@ def _has_sampler(facts: EngineFacts, request: GenerationRequest) -> bool:
     return request.scheduler is None and in_one_name is not None
 
 
-def _has_scheduler(facts: EngineFacts, request: GenerationRequest) -> bool:
+def _has_scheduler(facts: EngineFacts, request: Work) -> bool:
     """Upstreams take "sgm_uniform" and "SGM Uniform" alike; "Automatic" is any sampler's own."""
     asked = _letters(request.scheduler or AUTOMATIC)
     return asked == _letters(AUTOMATIC) or asked in map(_letters, facts.schedulers)

@@ -11,11 +11,14 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pybase64
 
 from ai.errors import InvalidRequest
+from ai.extras import Extras, Skill
+from ai.pictures import Picture as Picture
+from ai.tools import Tool, ToolKind
 
 RANDOM_SEED = -1
 MAX_SEED = 2**32 - 1
@@ -24,20 +27,8 @@ SIZE_STEP = 8
 
 Kind = Literal["txt2img", "img2img", "inpainting"]
 KINDS: tuple[Kind, ...] = ("txt2img", "img2img", "inpainting")
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A caller's picture after checking: bytes that every engine can read.
-
-    `data` is a PNG or JPEG of `width` x `height` pixels, 8 bits a channel, grey or RGB,
-    upright, without alpha.
-    """
-
-    data: bytes = field(repr=False)
-    media_type: str
-    width: int
-    height: int
+Ability = Kind | ToolKind | Skill
+"""What an engine may be able to do, and a request may need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +37,8 @@ class GenerationRequest:
 
     These checks are the ones no setting can lift; the service's own, tighter bounds stand
     in its wire schemas. `checkpoint` None means whichever the engine has loaded,
-    `sampler_name` None the engine's own choice.
+    `sampler_name` None the engine's own choice. `extras` is what only a WebUI can do, in the
+    main.
     """
 
     kind: ClassVar[Kind]
@@ -62,6 +54,7 @@ class GenerationRequest:
     sampler_name: str | None = None
     scheduler: str | None = None
     batch_size: int = 1
+    extras: Extras | None = None
 
     def __post_init__(self) -> None:
         _require(bool(self.prompt), "prompt", "must not be empty")
@@ -79,15 +72,46 @@ class GenerationRequest:
         return self.steps
 
     @property
+    def needs(self) -> frozenset[Ability]:
+        """What an engine must be able to do."""
+        return frozenset({self.kind}) | (self.extras.skills if self.extras else frozenset())
+
+    @property
+    def is_left_to_chance(self) -> bool:
+        """Whether the same request may make another picture next time."""
+        extras = self.extras
+        draws_subseed = bool(extras and extras.subseed_strength > 0 and extras.subseed < 0)
+        return self.seed == RANDOM_SEED or draws_subseed
+
+    @property
+    def image_count(self) -> int:
+        """How many pictures are asked for, with seeds s, s+1, ..."""
+        return self.batch_size * (self.extras.n_iter if self.extras else 1)
+
+    @property
+    def result_size(self) -> tuple[int, int]:
+        """Width and height of what comes out."""
+        hires = self.extras.hires if self.extras else None
+        return (hires.width, hires.height) if hires else (self.width, self.height)
+
+    @property
     def megapixel_steps(self) -> float:
-        """The work asked for: millions of pixels x steps x images."""
-        return self.width * self.height * self.effective_steps * self.batch_size / 1e6
+        """The work asked for: millions of pixels x steps x images, a second pass included."""
+        each = self.width * self.height * self.effective_steps / 1e6
+        if self.extras and self.extras.hires:
+            each += self.extras.hires.megapixel_steps(self.steps)
+        return each * self.image_count
 
     def with_seed(self) -> GenerationRequest:
-        """The same request with its seed drawn, when it was left to chance."""
-        if self.seed != RANDOM_SEED:
-            return self
-        return replace(self, seed=secrets.randbelow(MAX_SEED + 1 - self.batch_size))
+        """The same request with its seed drawn, when it was left to chance; a subseed likewise."""
+        drawn: dict[str, Any] = {}
+        if self.seed == RANDOM_SEED:
+            drawn["seed"] = secrets.randbelow(MAX_SEED + 1 - self.image_count)
+        extras = self.extras
+        if extras and extras.subseed_strength > 0 and extras.subseed == RANDOM_SEED:
+            subseed = secrets.randbelow(MAX_SEED + 1 - self.image_count)
+            drawn["extras"] = replace(extras, subseed=subseed)
+        return replace(self, **drawn) if drawn else self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +166,10 @@ class Inpainting(Img2Img):
         _require(self.mask_blur >= 0, "mask_blur", "must not be negative")
 
 
+Work = GenerationRequest | Tool
+"""What a pool has its engines do."""
+
+
 @dataclass(frozen=True)
 class GeneratedImage:
     """One picture, as the very bytes its engine made."""
@@ -161,7 +189,8 @@ class GeneratedImage:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What an engine answers. `images` has batch_size entries, seeds s, s+1, ...
+    """What an engine answers. `images` has image_count entries, seeds s, s+1, ...;
+    for a tool the one picture it made, if it makes any.
 
     `checkpoint` and `parameters` say what was really used; `degraded` names the fields in
     which that is less than what was asked.

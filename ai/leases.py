@@ -8,9 +8,15 @@ import threading
 import time
 
 from ai.correlation import NOBODY, Correlation, correlated
-from ai.engines.base import Engine
-from ai.errors import EngineError, EngineLost, EngineTimeout, GenerationCanceled
-from ai.generation import Generation, GenerationRequest, Progress
+from ai.engines.base import Engine, WebUILike
+from ai.errors import (
+    EngineError,
+    EngineLost,
+    EngineTimeout,
+    GenerationCanceled,
+    UnsupportedRequest,
+)
+from ai.generation import Generation, GenerationRequest, Progress, Work
 
 PROGRESS_FRESH_S = 0.5
 """Several askers within this time cost the engine one question."""
@@ -30,7 +36,7 @@ class Lease:
     def __init__(
         self,
         engine: Engine,
-        request: GenerationRequest,
+        request: Work,
         correlation: Correlation = NOBODY,
         *,
         stand_in: bool,
@@ -55,15 +61,21 @@ class Lease:
             if self._stopped.is_set():
                 raise GenerationCanceled("The generation was called off.")
             with correlated(self._correlation):
-                return self.engine.generate(
-                    self._request, timeout_s=timeout_s, stand_in=self._stand_in
-                )
+                return self._done(timeout_s)
         except (EngineTimeout, EngineLost):
             self._interrupt()
             raise
         finally:
             with self._interrupting:
                 self._over.set()
+
+    def _done(self, timeout_s: float) -> Generation:
+        work, engine = self._request, self.engine
+        if isinstance(work, GenerationRequest):
+            return engine.generate(work, timeout_s=timeout_s, stand_in=self._stand_in)
+        if isinstance(engine, WebUILike):
+            return engine.use(work, timeout_s=timeout_s)
+        raise UnsupportedRequest("image", f"{engine.name} does no {work.kind}")
 
     def stop(self) -> None:
         """Have the engine stop, without waiting for it."""

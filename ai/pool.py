@@ -5,14 +5,23 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from ai.catalogue import Match
 from ai.correlation import NOBODY, Correlation
 from ai.dispatch import Dispatch
-from ai.engines.base import Checkpoint, Engine, Sampler
-from ai.errors import DeadlineExceeded, GenerationError, NoEngine, QueueFull, ShuttingDown
-from ai.generation import GenerationRequest
+from ai.engines.base import Checkpoint, Engine, ListName, Sampler, WebUILike
+from ai.errors import (
+    DeadlineExceeded,
+    EngineError,
+    GenerationError,
+    NoEngine,
+    QueueFull,
+    ShuttingDown,
+)
+from ai.generation import Ability, GenerationRequest, Work
 from ai.pool_values import (
     EngineStatus,
     NoEvents,
@@ -85,7 +94,7 @@ class EnginePool:
 
     def submit(
         self,
-        request: GenerationRequest,
+        request: Work,
         *,
         caller: str,
         timeout_s: float | None = None,
@@ -162,6 +171,23 @@ class EnginePool:
         case.follow = None
         self._dispatch.end(case, full)
         raise full
+
+    def listings(self, name: ListName) -> list[Any]:
+        """What each engine that is up answers for a WebUI's list; calls them, one by one."""
+        with self._dispatch.changed:
+            part = self._dispatch.catalogue.takes_part
+            members = [m for m in self._dispatch.members if part(m.name) and m.health.usable]
+        found = []
+        for engine in (member.engine for member in members):
+            if isinstance(engine, WebUILike):
+                with suppress(EngineError):
+                    found.append(engine.listing(name))
+        return [listing for listing in found if listing is not None]
+
+    def abilities(self) -> frozenset[Ability]:
+        """All that some engine can do."""
+        with self._dispatch.changed:
+            return self._dispatch.catalogue.abilities()
 
     # Tickets.
 

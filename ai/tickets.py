@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from ai.correlation import NOBODY, Correlation
 from ai.engines.base import Device
 from ai.errors import GenerationCanceled, GenerationError
-from ai.generation import Generation, GenerationRequest, Progress
+from ai.generation import Generation, Progress, Work
 from ai.leases import Lease
 from ai.pool_values import Outcome
 from ai.routing import Start
@@ -29,7 +29,7 @@ class Case:
     """
 
     number: int
-    request: GenerationRequest
+    request: Work
     caller: str
     since: float
     queued_since: float

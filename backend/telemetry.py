@@ -15,6 +15,7 @@ from flask import Flask, Response, g, request
 
 from ai.correlation import Correlation, current, set_current
 from backend.callers import caller_of
+from backend.jobs.live import GenerationResult
 from backend.metrics import Metrics
 from backend.settings import Settings
 from backend.tracing import TRACEPARENT, Tracing
@@ -78,6 +79,15 @@ def request_id() -> str:
 def add_timing(name: str, seconds: float) -> None:
     """Tell the caller, in Server-Timing, how long a part of his request took."""
     g.timings[name] = g.timings.get(name, 0.0) + seconds
+
+
+def note_made(result: GenerationResult) -> None:
+    """Tell the log and the caller how long the parts of making `result` took."""
+    if result.cached:
+        g.log_fields = {"cached": True}
+        return
+    add_timing("queue", result.outcome.queue_s)
+    add_timing("engine", result.outcome.engine_s)
 
 
 def elapsed_s() -> float:

@@ -27,7 +27,7 @@ from typing import Any
 from tests.fake_webui_faults import Fault
 from tests.fake_webui_http import Server
 from tests.fake_webui_model import TINY_A, TINY_B, FakeCheckpoint, FakeModel
-from tests.fake_webui_routes import GENERATIONS, PREFIX, Routes
+from tests.fake_webui_routes import LOCKING, PREFIX, Routes
 from tests.fake_webui_sdcpp import FakeSdcppModel
 from tests.fake_webui_wire import Flavour
 
@@ -183,7 +183,7 @@ class FakeWebUI:
         seen = Seen(method, path, query, headers, raw)
         with self._changed:
             self.seen.append(seen)
-            self.in_flight += seen.path.endswith(GENERATIONS)
+            self.in_flight += seen.path.endswith(LOCKING)
             self.max_in_flight = max(self.max_in_flight, self.in_flight)
             self._changed.notify_all()
         return seen
@@ -198,7 +198,7 @@ class FakeWebUI:
 
     def ended(self, seen: Seen, status: int | None) -> None:
         with self._changed:
-            self.in_flight -= seen.path.endswith(GENERATIONS)
+            self.in_flight -= seen.path.endswith(LOCKING)
             seen.ended_at, seen.status = time.monotonic(), status
             self._changed.notify_all()
 

@@ -37,7 +37,7 @@ class Making:
         self.checkpoint_name, self.checkpoint_hash = checkpoint_name, checkpoint_hash
         self.samples_format, self.timestamp = samples_format, timestamp
         self.strength: float | None = asked["denoising_strength"] if denoises else None
-        self.width, self.height = _rounded_size(asked)
+        self.width, self.height = _rounded_size(_after_hires(asked))
         if asked["steps"] < 1:
             raise Crash("ZeroDivisionError", "integer division or modulo by zero")
         if asked["batch_size"] < 1:
@@ -112,7 +112,8 @@ class Making:
     def info(self) -> str:
         """JSON in a string; with a bare NaN in it for a cfg_scale that was none."""
         asked, count = self.asked, self.count
-        subseed = random.randrange(MAX_RANDOM_SEED)
+        subseed = asked.get("subseed", -1)
+        subseed = random.randrange(MAX_RANDOM_SEED) if subseed == -1 else subseed
         extra: dict[str, Any] = {"Schedule type": self.schedule} if self.schedule else {}
         if self.strength is not None:
             extra["Denoising strength"] = self.strength
@@ -152,6 +153,13 @@ def _rounded_size(asked: Json) -> tuple[int, int]:
     if width < 1 or height < 1:
         raise Crash("RuntimeError", "Calculated padded input size per channel: (0 x 0)")
     return width, height
+
+
+def _after_hires(asked: Json) -> Json:
+    """Both sizes said, as pixels; the WebUI takes a scale and one size alone too."""
+    if not asked.get("enable_hr"):
+        return asked
+    return {"width": asked["hr_resize_x"], "height": asked["hr_resize_y"]}
 
 
 def _sampler_and_schedule(asked: Json) -> tuple[str, str | None]:

@@ -103,6 +103,7 @@ class FakeModel:
         self.defaults: Json = {
             "samples_format": "png",
             "CLIP_stop_at_last_layers": 1,
+            "sd_vae": "Automatic",
             "outdir_samples": "",
             "outdir_txt2img_samples": "outputs/txt2img-images",
         }
@@ -214,8 +215,13 @@ _CRASHES: dict[Fault | None, Exception] = {
 }
 
 
+def scripts() -> dict[str, list[str]]:
+    """GET scripts: as recorded, and ADetailer beside."""
+    return {kind: [*names, "adetailer"] for kind, names in recorded("scripts").items()}
+
+
 def _refuse_scripts(asked: Json) -> None:
-    known = {name for names in recorded("scripts").values() for name in names}
+    known = {name for names in scripts().values() for name in names}
     for name in (asked.get("script_name"), *(asked.get("alwayson_scripts") or {})):
         if name and name.lower() not in known:
             raise Refusal(422, f"Script '{name}' not found")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
 
 from tests import fake_webui_pictures as pictures
 from tests.fake_webui_faults import Fault
-from tests.fake_webui_model import FakeModel
+from tests.fake_webui_model import FakeModel, scripts
+from tests.fake_webui_tools import LISTS, TOOLS, described, enlarged, use_tool
 from tests.fake_webui_wire import (
     Answer,
     Json,
@@ -23,6 +25,8 @@ from tests.fake_webui_wire import (
 
 PREFIX = "/sdapi/v1/"
 GENERATIONS = ("txt2img", "img2img")
+LOCKING = (*GENERATIONS, *TOOLS)
+"""What takes the one lock: in flight while it runs or waits."""
 SDCPP_PATHS = frozenset(
     ("txt2img", "img2img", "samplers", "schedulers", "sd-models", "options", "loras", "upscalers")
 )
@@ -45,13 +49,16 @@ class Routes:
             "loras": lambda _: recorded("loras"),
             "upscalers": lambda _: recorded("upscalers"),
             "embeddings": lambda _: recorded("embeddings"),
-            "scripts": lambda _: recorded("scripts"),
+            "scripts": lambda _: scripts(),
+            **{name: partial(_same, listed) for name, listed in LISTS.items()},
         }
         self._post: dict[str, Callable[[bytes], Any]] = {
             "interrupt": lambda _: self._interrupt(),
             "skip": lambda _: model.state.skip(),
             "refresh-checkpoints": lambda _: None,
             "options": lambda raw: model.set_options(read_json_body(raw)),
+            "extra-single-image": lambda raw: use_tool(model, enlarged, read_json_body(raw)),
+            "interrogate": lambda raw: use_tool(model, described, read_json_body(raw)),
         }
 
     def answer(self, method: str, path: str, query: str, raw: bytes, fault: Fault | None) -> Answer:
@@ -102,6 +109,10 @@ class Routes:
                 "events": {"retries": 0, "oom": 0},
             }
         return memory
+
+
+def _same(listed: Any, _query: str) -> Any:
+    return listed
 
 
 def _spoil(made: Json, fault: Fault) -> Json:

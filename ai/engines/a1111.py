@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -14,9 +15,12 @@ from ai.engines.a1111_choice import choose
 from ai.engines.a1111_client import Reply, WebUIClient
 from ai.engines.a1111_errors import error_for
 from ai.engines.a1111_facts import Known, read_known
+from ai.engines.a1111_lists import cleaned
 from ai.engines.a1111_payload import PATHS, payload
 from ai.engines.a1111_progress import read_progress, says_interrupted
-from ai.engines.base import Device, EngineFacts, Tier
+from ai.engines.a1111_tools import PATHS as TOOL_PATHS
+from ai.engines.a1111_tools import read_tool_answer, tool_payload
+from ai.engines.base import Device, EngineFacts, ListName, Tier
 from ai.errors import (
     EngineError,
     EngineLost,
@@ -25,6 +29,7 @@ from ai.errors import (
     WrongResult,
 )
 from ai.generation import Generation, GenerationRequest, Progress
+from ai.tools import Tool
 
 _OK = 200
 _NOT_FOUND = 404
@@ -35,7 +40,7 @@ _INTERRUPT_AGAIN_AFTER_S = (0.05, 0.1, 0.2, 0.4)
 
 @dataclass(eq=False)
 class _Flight:
-    """One call of generate: from before its request is sent until its answer is read."""
+    """One call of generate or use: from before its request is sent until its answer is read."""
 
     steps: int
     is_interrupted: bool = False
@@ -107,16 +112,26 @@ class A1111Engine:
         request = request.with_seed()
         known = self._known or self._learn()
         choice = choose(request, known, stand_in=stand_in)
-        body = orjson.dumps(payload(request, choice, may_switch=not known.is_sdcpp))
-        with self._in_flight(request) as flight:
-            reply = self._send(PATHS[request.kind], body, min(timeout_s, self._read_timeout_s))
-        if flight.is_interrupted:
-            raise GenerationCanceled("the generation was interrupted")
-        if reply.status != _OK:
-            raise error_for(self.name, reply)
+        body = orjson.dumps(
+            payload(request, choice, options=None if known.is_sdcpp else known.options)
+        )
+        reply = self._answered(PATHS[request.kind], body, request.effective_steps, timeout_s)
         generation = Reading(self.name, request, choice, known).generation(reply.body)
         self._last_used = generation.checkpoint
         return generation
+
+    def use(self, tool: Tool, *, timeout_s: float) -> Generation:
+        """Do the work of `tool`. It holds the WebUI's lock, so that it counts as in flight.
+
+        Raises what `generate` does.
+        """
+        body = orjson.dumps(tool_payload(tool))
+        reply = self._answered(TOOL_PATHS[tool.kind], body, tool.effective_steps, timeout_s)
+        return read_tool_answer(self.name, tool, reply.body)
+
+    def listing(self, name: ListName) -> Any:
+        """What GET of it answers, without paths; None where it is absent. Raises EngineError."""
+        return cleaned(self._ask(name, optional=True))
 
     def interrupt(self) -> None:
         """Stop the one request in flight, whose generate then raises GenerationCanceled."""
@@ -136,10 +151,23 @@ class A1111Engine:
     def close(self) -> None:
         self._client.close()
 
+    def _answered(self, path: str, body: bytes, steps: int, timeout_s: float) -> Reply:
+        """The 200 to a POST that takes the upstream's lock.
+
+        Raises EngineError or GenerationCanceled.
+        """
+        with self._in_flight(steps) as flight:
+            reply = self._send(path, body, min(timeout_s, self._read_timeout_s))
+        if flight.is_interrupted:
+            raise GenerationCanceled("the generation was interrupted")
+        if reply.status != _OK:
+            raise error_for(self.name, reply)
+        return reply
+
     @contextmanager
-    def _in_flight(self, request: GenerationRequest) -> Iterator[_Flight]:
+    def _in_flight(self, steps: int) -> Iterator[_Flight]:
         """Leaving waits for an interrupt that is being sent."""
-        flight = _Flight(steps=request.effective_steps)
+        flight = _Flight(steps)
         with self._flights_change:
             self._flights.append(flight)
         try:
@@ -201,9 +229,12 @@ class A1111Engine:
             samplers=self._ask("samplers"),
             schedulers=self._ask("schedulers", optional=True),
             options=self._ask("options", optional=True),
+            scripts=self._ask("scripts", optional=True),
         )
         if known is None:
             raise WrongResult(self.name, f"{self.name} does not answer as a WebUI does")
+        if self._known is not None:
+            known = known.with_options(self._known.options)
         self._known = known.with_loaded(self._last_used)
         return self._known
 

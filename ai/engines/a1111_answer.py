@@ -72,7 +72,7 @@ class Reading:
         return details
 
     def _seeds(self, info: dict[str, Any]) -> list[int]:
-        asked = self.request.batch_size
+        asked = self.request.image_count
         if not info:
             return [self.request.seed + number for number in range(asked)]
         seeds = info.get("all_seeds")
@@ -111,7 +111,7 @@ class Reading:
     def _sizes(self) -> list[tuple[int, int]]:
         """What was asked; or the original's, into which a region painted alone is put back."""
         request = self.request
-        sizes = [(request.width, request.height)]
+        sizes = [request.result_size]
         if isinstance(request, Inpainting) and request.inpaint_full_res:
             sizes.append((request.image.width, request.image.height))
         return sizes
@@ -151,8 +151,8 @@ class Reading:
             "negative_prompt": request.negative_prompt,
             "steps": _number(info, "steps", request.steps),
             "cfg_scale": _number(info, "cfg_scale", request.cfg_scale),
-            "width": request.width,
-            "height": request.height,
+            "width": request.result_size[0],
+            "height": request.result_size[1],
             "seed": seed,
             "sampler_name": self.choice.sampler,
             "scheduler": self._scheduler(info),

@@ -9,10 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 from ai.engines.base import Checkpoint, EngineFacts, Sampler
+from ai.extras import AUTOMATIC_VAE, MAX_CLIP_SKIP, Skill
+from ai.generation import Ability
+from ai.tools import TOOLS
 
 _MAX_LISTED = 2000
 _MAX_NAME_CHARS = 300
 _MAX_ALIASES = 10
+CLIP_SKIP = "CLIP_stop_at_last_layers"
+VAE = "sd_vae"
+_OPTION_OF: dict[Skill, str] = {"clip_skip": CLIP_SKIP, "vae": VAE}
+_EXTENSIONS: tuple[Skill, ...] = ("controlnet", "adetailer")
+"""Those we build units for; each is the name of its script in lower case."""
 _SDCPP_HASH = "8888888888"
 """What stable-diffusion.cpp's server gives for the hash of its only checkpoint."""
 _WEBUI_NAMES = {
@@ -35,13 +43,20 @@ class Known:
     """An upstream as it described itself.
 
     `spelling` gives its own name for each sampler, `schedulers` the label for each name, label
-    or alias in lower case. `is_sdcpp`: one checkpoint for good, no progress, no interrupt.
+    or alias in lower case. `options` are those that a request may override, and how they stood
+    when first asked for. `is_sdcpp`: one checkpoint for good, no progress, no interrupt.
     """
 
     facts: EngineFacts
     spelling: Mapping[str, str]
     schedulers: Mapping[str, str]
+    options: Mapping[str, object]
     is_sdcpp: bool
+
+    def with_options(self, options: Mapping[str, object]) -> Known:
+        """With the values of `options`, for what a request overrode may have stayed."""
+        kept = {name: options.get(name, value) for name, value in self.options.items()}
+        return replace(self, options=kept)
 
     def with_loaded(self, checkpoint: str | None) -> Known:
         """With `checkpoint` as the loaded one, if it is there.
@@ -55,9 +70,13 @@ class Known:
 
 
 def read_known(
-    sd_models: object, samplers: object, schedulers: object, options: object
+    sd_models: object,
+    samplers: object,
+    schedulers: object,
+    options: object,
+    scripts: object = None,
 ) -> Known | None:
-    """From the parsed bodies, the last two None where there are none; None for nonsense."""
+    """From the parsed bodies, the last three None where there are none; None for nonsense."""
     if not isinstance(sd_models, list) or not isinstance(samplers, list):
         return None
     is_sdcpp = any(row.get("hash") == _SDCPP_HASH for row in _rows(sd_models))
@@ -72,7 +91,12 @@ def read_known(
         schedulers=tuple(dict.fromkeys(labels.values())),
         loaded=_loaded(options, checkpoints),
     )
-    return Known(facts, {sampler.name: own for own, sampler in named}, labels, is_sdcpp)
+    spelling = {sampler.name: own for own, sampler in named}
+    if is_sdcpp:
+        return Known(facts, spelling, labels, {}, is_sdcpp)
+    standing = _standing(options)
+    facts = replace(facts, skills=_skills(standing, scripts))
+    return Known(facts, spelling, labels, standing, is_sdcpp)
 
 
 def _rows(listed: object, required: str | None = None) -> Iterator[dict[str, Any]]:
@@ -118,6 +142,25 @@ def _scheduler_labels(listed: object) -> dict[str, str]:
         for name in (label, row["name"], *_names(row.get("aliases"))):
             labels.setdefault(name.casefold(), label)
     return labels
+
+
+def _standing(options: object) -> dict[str, object]:
+    told = options if isinstance(options, dict) else {}
+    standing: dict[str, object] = {}
+    if isinstance(skip := told.get(CLIP_SKIP), int | float) and 1 <= skip <= MAX_CLIP_SKIP:
+        standing[CLIP_SKIP] = int(skip)
+    if VAE in told:
+        vae = told[VAE]
+        standing[VAE] = vae if is_name(vae) else AUTOMATIC_VAE
+    return standing
+
+
+def _skills(options: Mapping[str, object], scripts: object) -> frozenset[Ability]:
+    listed = scripts.get("txt2img") if isinstance(scripts, dict) else None
+    names = {name.lower() for name in listed if is_name(name)} if isinstance(listed, list) else {}
+    by_option = {skill for skill, option in _OPTION_OF.items() if option in options}
+    by_script = {skill for skill in _EXTENSIONS if skill in names}
+    return frozenset({"webui", *TOOLS, *by_option, *by_script})
 
 
 def _names(listed: object) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from ai.generation import KINDS, Generation, GenerationRequest, Kind, Progress
+from ai.generation import KINDS, Ability, Generation, GenerationRequest, Kind, Progress
+from ai.tools import Tool
 
 Tier = Literal["gpu", "cpu"]
 Device = Literal["cuda", "cpu"]
@@ -39,7 +40,7 @@ class EngineFacts:
     """What an engine has and can do, as it said when last asked.
 
     `loaded` is the checkpoint in memory, None when it does not tell. `schedulers` is empty
-    where it takes none.
+    where it takes none. `skills` are what it can do beyond the `kinds`.
     """
 
     checkpoints: tuple[Checkpoint, ...]
@@ -47,6 +48,12 @@ class EngineFacts:
     schedulers: tuple[str, ...] = ()
     loaded: str | None = None
     kinds: frozenset[Kind] = field(default=frozenset(KINDS))
+    skills: frozenset[Ability] = frozenset()
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """All that a request may need of it."""
+        return self.skills | self.kinds
 
 
 class Engine(Protocol):
@@ -99,4 +106,41 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back connections and memory."""
+        ...
+
+
+ListName = Literal[
+    "embeddings",
+    "face-restorers",
+    "hypernetworks",
+    "latent-upscale-modes",
+    "loras",
+    "memory",
+    "realesrgan-models",
+    "samplers",
+    "schedulers",
+    "sd-models",
+    "sd-modules",
+    "sd-vae",
+    "upscalers",
+]
+"""What a WebUI can be asked for by GET /sdapi/v1/<name>."""
+
+
+@runtime_checkable
+class WebUILike(Protocol):
+    """What only a WebUI does beside making images."""
+
+    def use(self, tool: Tool, *, timeout_s: float) -> Generation:
+        """Do the work of `tool`, which counts as a request in flight like any other.
+
+        Raises EngineError, or GenerationCanceled when it was interrupted.
+        """
+        ...
+
+    def listing(self, name: ListName) -> Any:
+        """What it answers, bounded and without paths; None where it has no such list.
+
+        Raises EngineError when it does not answer.
+        """
         ...

@@ -105,7 +105,7 @@ class OpenVinoEngine:
         """
         deadline = time.monotonic() + timeout_s
         run = Run(
-            self.name, images=request.batch_size, steps=request.effective_steps, deadline=deadline
+            self.name, images=request.image_count, steps=request.effective_steps, deadline=deadline
         )
         if not self._painting.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX)):
             raise EngineTimeout(self.name, f"{self.name} was busy with another request all along.")

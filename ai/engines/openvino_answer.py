@@ -21,7 +21,7 @@ from ai.generation import (
 
 def seeds(request: GenerationRequest) -> list[int]:
     """One per image: s, s + 1, ... and 0 again after the largest there is."""
-    return [(request.seed + image) % (MAX_SEED + 1) for image in range(request.batch_size)]
+    return [(request.seed + image) % (MAX_SEED + 1) for image in range(request.image_count)]
 
 
 def answer(order: Order, pictures: Sequence[Image.Image], checkpoint: Checkpoint) -> Generation:

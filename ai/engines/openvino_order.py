@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 
 from ai.engines.openvino_folder import DiffusionFolder
 from ai.engines.openvino_lora import Lora, LoraFolder, without_tags
-from ai.errors import InvalidRequest, UnknownCheckpoint, UnknownSampler, UnknownScheduler
+from ai.errors import (
+    InvalidRequest,
+    UnknownCheckpoint,
+    UnknownSampler,
+    UnknownScheduler,
+    UnsupportedRequest,
+)
+from ai.extras import FILL_WITH_ORIGINAL, Extras
 from ai.generation import GenerationRequest
 from ai.samplers import canonical, nearest
 
@@ -60,6 +67,7 @@ def take_order(
         if not stand_in:
             raise UnknownScheduler(request.scheduler, [AUTOMATIC])
         degraded.append("scheduler")
+    degraded += _left_out(request.extras, stand_in=stand_in)
     order = _words(request, folder, sampler, degraded)
     try:
         return replace(order, loras=loras.choose(request.prompt + request.negative_prompt))
@@ -86,6 +94,18 @@ def _words(
         else request.cfg_scale,
         degraded=tuple(degraded),
     )
+
+
+def _left_out(extras: Extras | None, *, stand_in: bool) -> list[str]:
+    """The extras that are done without."""
+    if extras is None:
+        return []
+    if extras.skills and not stand_in:
+        raise UnsupportedRequest("model", f"does no {', '.join(sorted(extras.skills))}")
+    left_out: list[str] = sorted(extras.skills)
+    if extras.inpainting_fill != FILL_WITH_ORIGINAL:
+        left_out.append("inpainting_fill")
+    return left_out
 
 
 def _require_text(request: GenerationRequest) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import IO, Any
 
@@ -38,7 +40,23 @@ class BoundedRequest(Request):
 def body_limit(body: type[GenerationBody], max_image_bytes: int) -> int:
     """The most bytes a request of this kind may have: its pictures in base64, and its words."""
     pictures = sum(name in body.model_fields for name in ("image", "mask"))
+    return bytes_for(pictures, max_image_bytes)
+
+
+def bytes_for(pictures: int, max_image_bytes: int) -> int:
+    """The most bytes of a body with so many pictures in base64, and its words."""
     return int(pictures * max_image_bytes * BASE64_GROWTH) + FORM_FIELDS_BYTES
+
+
+def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
+    """The members of a JSON body, unvalidated, whatever Content-Type it has; none when it is empty.
+
+    Raises BodyTooLarge as soon as `max_bytes` are passed, UnsupportedBody for a compressed
+    body, UnreadableBody for broken JSON.
+    """
+    with _bounded(request, max_bytes):
+        data = _whole_body(request)
+    return _json_values(data) if data else {}
 
 
 def read_values(request: Request, body: type[GenerationBody], max_bytes: int) -> dict[str, Any]:
@@ -47,19 +65,25 @@ def read_values(request: Request, body: type[GenerationBody], max_bytes: int) ->
     Raises BodyTooLarge as soon as `max_bytes` are passed, UnsupportedBody for another
     Content-Type or a compressed body, UnreadableBody for broken JSON.
     """
-    request.max_content_length = max_bytes
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedBody("Send the body uncompressed, without Content-Encoding.")
-    try:
+    with _bounded(request, max_bytes):
         if request.mimetype == "multipart/form-data":
             return _form_values(request, body)
         if request.is_json:
             return _json_values(_whole_body(request))
+    raise UnsupportedBody("Send application/json or multipart/form-data.")
+
+
+@contextmanager
+def _bounded(request: Request, max_bytes: int) -> Iterator[None]:
+    request.max_content_length = max_bytes
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedBody("Send the body uncompressed, without Content-Encoding.")
+    try:
+        yield
     except RequestEntityTooLarge:
         raise BodyTooLarge(
             f"The body may have {max_bytes} bytes, and {FORM_FIELDS_BYTES} beside its pictures."
         ) from None
-    raise UnsupportedBody("Send application/json or multipart/form-data.")
 
 
 def _whole_body(request: Request) -> bytes:

@@ -31,7 +31,7 @@ from backend.jobs.live import GenerationResult, MadeImage
 from backend.jobs.records import Claim, KeyTaken, LedgerUnavailable, Terms
 from backend.json_answers import json_pieces
 from backend.services import Services
-from backend.telemetry import add_timing, elapsed_s
+from backend.telemetry import elapsed_s, note_made
 
 JSON = "application/json"
 
@@ -119,7 +119,7 @@ class _Desk:
             caller_left=departure(request.environ),
             url_only=order.url_only,
         )
-        _note(result)
+        note_made(result)
         processing_s = elapsed_s()
         if order.terms.claim:
             with suppress(LedgerUnavailable):
@@ -139,14 +139,6 @@ class _Desk:
     def _read(self, kind: type[GenerationBody]) -> dict[str, object]:
         max_bytes = body_limit(kind, self._services.settings.max_image_bytes)
         return read_values(request, kind, max_bytes)
-
-
-def _note(result: GenerationResult) -> None:
-    if result.cached:
-        g.log_fields = {"cached": True}
-        return
-    add_timing("queue", result.outcome.queue_s)
-    add_timing("engine", result.outcome.engine_s)
 
 
 def _asynchronous() -> bool:

@@ -48,7 +48,8 @@ EncodedImage = Annotated[
 ]
 
 
-def _allowed_prompt(text: str) -> str:
+def allowed_prompt(text: str) -> str:
+    """`text`, unless an engine would read more than words in it: then ValueError."""
     for forbidden in FORBIDDEN_IN_PROMPT:
         if forbidden in text:
             raise ValueError(f"must not contain {forbidden!r}")
@@ -146,7 +147,7 @@ class BodyModels:
 
 def _bounded(body: type[GenerationBody], bounds: Bounds) -> type[GenerationBody]:
     side = (Field(ge=bounds.min_size, le=bounds.max_size), MultipleOf(SIZE_STEP))
-    prompt = (AfterValidator(_allowed_prompt),)
+    prompt = (AfterValidator(allowed_prompt),)
     constraints: dict[str, tuple[Any, ...]] = {
         "prompt": (StringConstraints(min_length=1, max_length=bounds.max_prompt_chars), *prompt),
         "negative_prompt": (StringConstraints(max_length=bounds.max_prompt_chars), *prompt),

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from flask import Flask
 
 from backend.api.problems import Render
+from backend.compat import sdapi
+from backend.compat.sdapi import render as sdapi_render
 from backend.services import Services
 
-SHAPES: Mapping[str, Render] = {}
+SHAPES: Mapping[str, Render] = {"/sdapi/": sdapi_render.render_problem}
 """How errors look below which path; everywhere else they are problem+json."""
 
 
 def register(app: Flask, services: Services) -> None:
     """Put every route of these doors on `app`."""
+    sdapi.register(app, services)

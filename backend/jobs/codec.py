@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 from uuid import UUID
 
+from ai.extras import ControlUnit, DetailUnit, Extras, HiresFix
 from ai.generation import GenerationRequest, Img2Img, Inpainting, Picture, Txt2Img
 from backend.storage.base import ImageStore, StorageError
 
 KINDS: dict[str, type[GenerationRequest]] = {
     kind.kind: kind for kind in (Txt2Img, Img2Img, Inpainting)
 }
+VALUES: dict[str, type[Any]] = {
+    value.__name__: value for value in (Extras, HiresFix, ControlUnit, DetailUnit)
+}
+"""Values within a request, by the name they are written under as `VALUE`."""
+VALUE = "value"
 
 
 class PictureLost(Exception):
     """A picture the request was made with is no longer kept."""
 
 
+def written(request: GenerationRequest, picture: Callable[[Picture], object]) -> dict[str, Any]:
+    """All of `request` as JSON, each of its pictures as what `picture` makes of it."""
+    return {name: _written(value, picture) for name, value in _members(request)}
+
+
 def words_of(request: GenerationRequest) -> dict[str, Any]:
-    """All of `request` but its pictures."""
-    values = ((field.name, getattr(request, field.name)) for field in fields(request))
-    return {name: value for name, value in values if not isinstance(value, Picture)}
+    """All of `request` but its pictures, which are null."""
+    return written(request, lambda _: None)
 
 
 def with_pictures(request: GenerationRequest, store: ImageStore) -> dict[str, Any]:
     """All of `request`, its pictures put into `store`. Raises StorageError."""
-    kept = words_of(request)
-    for field in fields(request):
-        value = getattr(request, field.name)
-        if isinstance(value, Picture):
-            stored = store.put(value.data, value.media_type)
-            kept[field.name] = {
-                "id": str(stored.id),
-                "media_type": value.media_type,
-                "width": value.width,
-                "height": value.height,
-            }
-    return kept
+
+    def kept(picture: Picture) -> dict[str, object]:
+        return {
+            "id": str(store.put(picture.data, picture.media_type).id),
+            "media_type": picture.media_type,
+            "width": picture.width,
+            "height": picture.height,
+        }
+
+    return written(request, kept)
 
 
 def picture_ids(kept: Mapping[str, Any]) -> list[UUID]:
     """The stored pictures that `with_pictures` refers to."""
-    return [UUID(value["id"]) for value in kept.values() if isinstance(value, dict)]
+    return list(_picture_ids(list(kept.values())))
 
 
 def discard_pictures(kept: Mapping[str, Any], store: ImageStore) -> None:
@@ -59,9 +67,38 @@ def request_from(kind: str, kept: Mapping[str, Any], store: ImageStore) -> Gener
     return KINDS[kind](**{name: _restored(value, store.read) for name, value in kept.items()})
 
 
+def _members(value: Any) -> Iterator[tuple[str, Any]]:
+    return ((field.name, getattr(value, field.name)) for field in fields(value))
+
+
+def _written(value: Any, picture: Callable[[Picture], object]) -> Any:
+    if isinstance(value, Picture):
+        return picture(value)
+    if isinstance(value, tuple):
+        return [_written(member, picture) for member in value]
+    if is_dataclass(value):
+        members = {name: _written(member, picture) for name, member in _members(value)}
+        return {VALUE: type(value).__name__} | members
+    return value
+
+
+def _picture_ids(value: Any) -> Iterator[UUID]:
+    if isinstance(value, dict) and VALUE not in value:
+        yield UUID(value["id"])
+        return
+    for member in value.values() if isinstance(value, dict) else value:
+        if isinstance(member, dict | list):
+            yield from _picture_ids(member)
+
+
 def _restored(value: Any, read: Callable[[UUID], bytes | None]) -> Any:
+    if isinstance(value, list):
+        return tuple(_restored(member, read) for member in value)
     if not isinstance(value, dict):
         return value
+    if VALUE in value:
+        members = {name: _restored(value[name], read) for name in value if name != VALUE}
+        return VALUES[value[VALUE]](**members)
     data = read(UUID(value["id"]))
     if data is None:
         raise PictureLost("A picture of this job is no longer kept.")

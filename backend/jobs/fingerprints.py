@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
-from ai.generation import GenerationRequest, Picture
-from backend.jobs.codec import words_of
+from ai.generation import GenerationRequest
+from backend.jobs.codec import written
 
 
 def asked(request: GenerationRequest, **beside: object) -> str:
@@ -24,12 +23,8 @@ def made(request: GenerationRequest, checkpoint: str, checkpoint_hash: str) -> s
 
 
 def _shape(request: GenerationRequest) -> dict[str, Any]:
-    pictures = {
-        field.name: sha256(value.data).hexdigest()
-        for field in fields(request)
-        if isinstance(value := getattr(request, field.name), Picture)
-    }
-    return {"kind": request.kind, **words_of(request), **pictures}
+    words = written(request, lambda picture: sha256(picture.data).hexdigest())
+    return {"kind": request.kind, **words}
 
 
 def _digest(values: Mapping[str, object]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ai.generation import RANDOM_SEED, GenerationRequest
+from ai.generation import GenerationRequest
 from ai.pool import EnginePool
 from backend.jobs import fingerprints
 from backend.jobs.keeping import as_cached, restored
@@ -36,7 +36,7 @@ class ResultCache:
 
     def key_of(self, request: GenerationRequest, caller: str) -> str | None:
         """The same for requests that one result can answer; None when chance is to decide."""
-        if request.seed == RANDOM_SEED:
+        if request.is_left_to_chance:
             return None
         return fingerprints.asked(request, caller=caller)
 

@@ -67,7 +67,7 @@ def _as_picture(image: Image.Image) -> Picture:
 
 def mock_lists(mock: requests_mock.Mocker) -> None:
     """Let the address answer what describe asks, as the recorded WebUI did."""
-    for name in ("sd-models", "samplers", "schedulers"):
+    for name in ("sd-models", "samplers", "schedulers", "scripts"):
         mock.get(f"{API}/{name}", json=recorded(name))
     mock.get(f"{API}/options", json={"sd_model_checkpoint": "tinyA.safetensors [fc01b6beb8]"})
 

@@ -1,0 +1,31 @@
+"""The WebUI's own API at /sdapi/v1, for the clients written for that."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from ai.images import ImageLimits
+from backend.bounds import Bounds
+from backend.compat.sdapi import generation, progress, reading, tools
+from backend.compat.sdapi.choices import ChosenCheckpoints
+from backend.compat.sdapi.facts import Facts
+from backend.compat.sdapi.translate import Translator
+from backend.services import Services
+
+PATH = "/sdapi/v1"
+
+
+def register(app: Flask, services: Services) -> None:
+    """Put every route of this front door on `app`."""
+    settings = services.settings
+    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_input_pixels)
+    facts, chosen = Facts(services.pool), ChosenCheckpoints()
+    translator = Translator(Bounds.of(settings), limits, facts, settings.sd_model)
+    making = generation.blueprint(services, translator, chosen)
+    tools.add_routes(making, services, facts, limits)
+    for routes in (
+        making,
+        progress.blueprint(services),
+        reading.blueprint(facts, chosen, settings),
+    ):
+        app.register_blueprint(routes, url_prefix=PATH)

@@ -1,0 +1,129 @@
+"""Answers and errors as a WebUI gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from flask import Response
+
+from ai.extras import Extras
+from ai.generation import GenerationRequest, Img2Img
+from backend.compat.sdapi.echo import DEFAULTS, IMG2IMG_DEFAULTS, TXT2IMG_DEFAULTS
+from backend.compat.sdapi.png_text import PARAMETERS, texts_of
+from backend.errors import FieldError, Problem
+from backend.jobs.live import GenerationResult
+from backend.telemetry import request_id
+from backend.version import VERSION
+
+JSON = "application/json"
+WIRE_NAMES = {
+    "image": "init_images",
+    "model": "override_settings.sd_model_checkpoint",
+    "strength": "denoising_strength",
+}
+"""Where this door's word for a field of a generation is not the gateway's own."""
+_ECHOED = (str, int, float, type(None))
+
+
+def json_answer(body: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status=status, mimetype=JSON)
+
+
+def render_problem(problem: Problem) -> Response:
+    """FastAPI's `detail`: a list naming the fields, else a text; and the gateway's own members."""
+    detail: object = [_field(error) for error in problem.errors] or problem.detail
+    body = {
+        "detail": detail,
+        "error": problem.detail,
+        "code": problem.code,
+        "request_id": request_id(),
+    }
+    return json_answer(body, problem.status)
+
+
+def generation_answer(
+    asked: GenerationRequest, result: GenerationResult, values: Mapping[str, Any], *, send: bool
+) -> Response:
+    """What txt2img and img2img answer to a body that held `values`."""
+    images = [made.image.base64 for made in result.images] if send else []
+    return json_answer(
+        {
+            "images": images,
+            "parameters": _echo(asked, values),
+            "info": orjson.dumps(_info(asked, result)).decode(),
+        }
+    )
+
+
+def _field(error: FieldError) -> dict[str, object]:
+    path = WIRE_NAMES.get(error.field, error.field).split(".")
+    return {
+        "type": "value_error",
+        "loc": ["body", *(int(part) if part.isdigit() else part for part in path)],
+        "msg": error.message,
+    }
+
+
+def _echo(asked: GenerationRequest, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was sent, but for pictures and what holds them, and the defaults of the rest."""
+    own = IMG2IMG_DEFAULTS if isinstance(asked, Img2Img) else TXT2IMG_DEFAULTS
+    echo = DEFAULTS | own
+    said = {name: value for name, value in values.items() if name in echo and name != "mask"}
+    return echo | {name: value for name, value in said.items() if isinstance(value, _ECHOED)}
+
+
+def _info(asked: GenerationRequest, result: GenerationResult) -> dict[str, Any]:
+    generation = result.outcome.generation
+    used, extras = generation.parameters, asked.extras or Extras()
+    count = len(result.images)
+    seeds = [made.image.seed for made in result.images]
+    subseeds = [extras.subseed + number if extras.subseed >= 0 else -1 for number in range(count)]
+    return {
+        "prompt": asked.prompt,
+        "all_prompts": [asked.prompt] * count,
+        "negative_prompt": asked.negative_prompt,
+        "all_negative_prompts": [asked.negative_prompt] * count,
+        "seed": seeds[0],
+        "all_seeds": seeds,
+        "subseed": subseeds[0],
+        "all_subseeds": subseeds,
+        "subseed_strength": extras.subseed_strength,
+        "width": asked.width,
+        "height": asked.height,
+        "sampler_name": used.get("sampler_name"),
+        "cfg_scale": used.get("cfg_scale"),
+        "steps": used.get("steps"),
+        "batch_size": asked.batch_size,
+        "restore_faces": extras.restore_faces,
+        "face_restoration_model": None,
+        "sd_model_name": generation.checkpoint,
+        "sd_model_hash": generation.checkpoint_hash,
+        "sd_vae_name": extras.vae,
+        "sd_vae_hash": None,
+        "seed_resize_from_w": -1,
+        "seed_resize_from_h": -1,
+        "denoising_strength": _strength(asked),
+        "extra_generation_params": {"Schedule type": used.get("scheduler")},
+        "index_of_first_image": 0,
+        "infotexts": _infotexts(result),
+        "styles": [],
+        "job_timestamp": "",
+        "clip_skip": extras.clip_skip or 1,
+        "is_using_inpainting_conditioning": False,
+        "version": f"Sluice {VERSION}",
+    }
+
+
+def _strength(asked: GenerationRequest) -> float | None:
+    if isinstance(asked, Img2Img):
+        return asked.denoising_strength
+    hires = asked.extras.hires if asked.extras else None
+    return hires.denoising_strength if hires else None
+
+
+def _infotexts(result: GenerationResult) -> Sequence[str]:
+    """As the engine wrote them into the pictures."""
+    data = (made.image.data for made in result.images)
+    return [texts_of(picture, "image").get(PARAMETERS, "") if picture else "" for picture in data]
