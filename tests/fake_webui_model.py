@@ -78,7 +78,10 @@ TINY_B = FakeCheckpoint("tinyB", recorded("sd-models")[1]["sha256"])
 
 
 class FakeModel:
-    """A WebUI without its HTTP. `loads` names each checkpoint that came to be in memory."""
+    """A WebUI without its HTTP. `loads` names each checkpoint that came to be in memory.
+
+    `extensions` are scripts in lower case, beside those that a Forge brings along.
+    """
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class FakeModel:
         self.lock = FifoLock()
         self.in_memory = self.checkpoints[0]
         self.loads: list[str] = []
+        self.extensions: tuple[str, ...] = ()
         self.options: Json = {"sd_model_checkpoint": self.in_memory.title}
         self.defaults: Json = {
             "samples_format": "png",
@@ -118,6 +122,9 @@ class FakeModel:
 
     def list_schedulers(self) -> list[Json]:
         return list(recorded("schedulers"))
+
+    def scripts(self) -> dict[str, list[str]]:
+        return {kind: [*names, *self.extensions] for kind, names in recorded("scripts").items()}
 
     def all_options(self) -> Json:
         return self.defaults | self.options
@@ -146,7 +153,7 @@ class FakeModel:
     def generate(self, kind: str, body: Json, fault: Fault | None = None) -> Json:
         """The answer to POST txt2img or img2img. Raises Refusal or Crash."""
         asked = (DEFAULTS if kind == "txt2img" else IMG2IMG_DEFAULTS) | body
-        _refuse_scripts(asked)
+        _refuse_scripts(asked, {name for names in self.scripts().values() for name in names})
         asked["override_settings"] = overrides = self._heeded_overrides(asked)
         original = read_original(asked) if kind == "img2img" else None
         mask = read_picture(asked["mask"], asked) if asked.get("mask") else None
@@ -215,13 +222,7 @@ _CRASHES: dict[Fault | None, Exception] = {
 }
 
 
-def scripts() -> dict[str, list[str]]:
-    """GET scripts: as recorded, and ADetailer beside."""
-    return {kind: [*names, "adetailer"] for kind, names in recorded("scripts").items()}
-
-
-def _refuse_scripts(asked: Json) -> None:
-    known = {name for names in scripts().values() for name in names}
+def _refuse_scripts(asked: Json, known: set[str]) -> None:
     for name in (asked.get("script_name"), *(asked.get("alwayson_scripts") or {})):
         if name and name.lower() not in known:
             raise Refusal(422, f"Script '{name}' not found")

@@ -11,7 +11,7 @@ import orjson
 
 from tests import fake_webui_pictures as pictures
 from tests.fake_webui_faults import Fault
-from tests.fake_webui_model import FakeModel, scripts
+from tests.fake_webui_model import FakeModel
 from tests.fake_webui_tools import LISTS, TOOLS, described, enlarged, use_tool
 from tests.fake_webui_wire import (
     Answer,
@@ -49,7 +49,7 @@ class Routes:
             "loras": lambda _: recorded("loras"),
             "upscalers": lambda _: recorded("upscalers"),
             "embeddings": lambda _: recorded("embeddings"),
-            "scripts": lambda _: scripts(),
+            "scripts": lambda _: model.scripts(),
             **{name: partial(_same, listed) for name, listed in LISTS.items()},
         }
         self._post: dict[str, Callable[[bytes], Any]] = {

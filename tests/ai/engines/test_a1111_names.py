@@ -51,7 +51,11 @@ def test_a_checkpoint_is_asked_for_by_its_lasting_name(
 ) -> None:
     made = engine.generate(txt2img(checkpoint=asked), timeout_s=TIMEOUT_S)
     assert (made.checkpoint, made.checkpoint_hash) == ("tinyB", "054c987e49")
-    assert webui.bodies("txt2img")[0]["override_settings"] == {"sd_model_checkpoint": "tinyB"}
+    assert webui.bodies("txt2img")[0]["override_settings"] == {
+        "sd_model_checkpoint": "tinyB",
+        "CLIP_stop_at_last_layers": 1,
+        "sd_vae": "Automatic",
+    }
     assert webui.model.options["sd_model_checkpoint"] == TINY_A.title
 
 

@@ -199,7 +199,7 @@ def test_the_proxies_of_the_environment_are_not_used(
 
 def test_a_path_prefix_of_the_address_is_kept() -> None:
     with requests_mock.Mocker() as mock, engine_at("https://gpus.test/box-1/") as engine:
-        for name in ("sd-models", "samplers", "schedulers", "options"):
+        for name in ("sd-models", "samplers", "schedulers", "options", "scripts"):
             mock.get(f"https://gpus.test/box-1/sdapi/v1/{name}", json=[{"name": "Euler"}])
         assert [sampler.name for sampler in engine.describe().samplers] == ["Euler"]
 

@@ -14,6 +14,7 @@ from tests.running import Sluice, running_sluice
 @pytest.fixture(scope="package")
 def webui() -> Iterator[FakeWebUI]:
     with FakeWebUI() as webui:
+        webui.model.extensions = ("adetailer",)
         yield webui
 
 
