@@ -64,4 +64,4 @@ def _picture(text: str) -> GeneratedImage:
     bare = text.partition(",")[2] if text.startswith("data:") else text
     data = pybase64.b64decode(bare, validate=True)
     found = inspect_image(data)
-    return GeneratedImage(data, found.media_type, found.width, found.height, seed=0, encoded=bare)
+    return GeneratedImage(data, found.media_type, found.width, found.height, seed=0)

@@ -14,6 +14,7 @@ from backend.compat.sdapi.echo import DEFAULTS, IMG2IMG_DEFAULTS, TXT2IMG_DEFAUL
 from backend.compat.sdapi.png_text import PARAMETERS, texts_of
 from backend.errors import FieldError, Problem
 from backend.jobs.live import GenerationResult
+from backend.json_answers import Base64, json_pieces
 from backend.telemetry import request_id
 from backend.version import VERSION
 
@@ -28,7 +29,9 @@ _ECHOED = (str, int, float, type(None))
 
 
 def json_answer(body: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status=status, mimetype=JSON)
+    """`body` as JSON; in an object Base64 may stand anywhere."""
+    text = json_pieces(body) if isinstance(body, dict) else orjson.dumps(body)
+    return Response(text, status=status, mimetype=JSON)
 
 
 def render_problem(problem: Problem) -> Response:
@@ -47,7 +50,7 @@ def generation_answer(
     asked: GenerationRequest, result: GenerationResult, values: Mapping[str, Any], *, send: bool
 ) -> Response:
     """What txt2img and img2img answer to a body that held `values`."""
-    images = [made.image.base64 for made in result.images] if send else []
+    images = [Base64(made.image.base64) for made in result.images] if send else []
     return json_answer(
         {
             "images": images,

@@ -17,6 +17,7 @@ from backend.compat.sdapi.render import json_answer
 from backend.compat.sdapi.schemas import ExtraSingleImage, Interrogate, validated
 from backend.errors import FieldError, InvalidBody
 from backend.generate import CALLER_CHECK_S
+from backend.json_answers import Base64
 from backend.services import Services
 
 _INTERROGATORS = ("clip", "deepdanbooru", "deepbooru")
@@ -49,7 +50,7 @@ class _Desk:
         self._facts.require_upscaler(body.upscaler_1, "upscaler_1")
         self._facts.require_upscaler(body.upscaler_2, "upscaler_2")
         made = self._done(self._enlarging(body))
-        return json_answer({"html_info": "", "image": made.images[0].base64})
+        return json_answer({"html_info": "", "image": Base64(made.images[0].base64)})
 
     def describe(self) -> Response:
         body = validated(Interrogate, read_json(request, self._max_bytes))
