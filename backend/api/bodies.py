@@ -49,14 +49,13 @@ def bytes_for(pictures: int, max_image_bytes: int) -> int:
 
 
 def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
-    """The members of a JSON body, unvalidated, whatever Content-Type it has; none when it is empty.
+    """The members of a JSON body, unvalidated, whatever Content-Type it has.
 
     Raises BodyTooLarge as soon as `max_bytes` are passed, UnsupportedBody for a compressed
     body, UnreadableBody for broken JSON.
     """
     with _bounded(request, max_bytes):
-        data = _whole_body(request)
-    return _json_values(data) if data else {}
+        return _json_values(_whole_body(request))
 
 
 def read_values(request: Request, body: type[GenerationBody], max_bytes: int) -> dict[str, Any]:

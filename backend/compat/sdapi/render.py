@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from flask import Response
+from flask import Response, request
 
 from ai.extras import Extras
 from ai.generation import GenerationRequest, Img2Img
@@ -24,7 +25,7 @@ WIRE_NAMES = {
     "model": "override_settings.sd_model_checkpoint",
     "strength": "denoising_strength",
 }
-"""Where this door's word for a field of a generation is not the gateway's own."""
+"""Where txt2img's and img2img's word for a field is not the gateway's own."""
 _ECHOED = (str, int, float, type(None))
 
 
@@ -61,7 +62,8 @@ def generation_answer(
 
 
 def _field(error: FieldError) -> dict[str, object]:
-    path = WIRE_NAMES.get(error.field, error.field).split(".")
+    names = WIRE_NAMES if request.path.endswith("2img") else {}
+    path = names.get(error.field, error.field).split(".")
     return {
         "type": "value_error",
         "loc": ["body", *(int(part) if part.isdigit() else part for part in path)],
@@ -112,7 +114,7 @@ def _info(asked: GenerationRequest, result: GenerationResult) -> dict[str, Any]:
         "index_of_first_image": 0,
         "infotexts": _infotexts(result),
         "styles": [],
-        "job_timestamp": "",
+        "job_timestamp": f"{datetime.now(UTC):%Y%m%d%H%M%S}",
         "clip_skip": extras.clip_skip or 1,
         "is_using_inpainting_conditioning": False,
         "version": f"Sluice {VERSION}",
