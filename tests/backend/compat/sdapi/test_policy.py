@@ -27,7 +27,7 @@ SOME = {
 UNIT = {"image": b64(png()), "module": "canny", "model": "canny [1]"}
 
 
-def ask(sluice: Sluice, route: str = "txt2img", **fields: Any) -> requests.Response:
+def ask(sluice: Sluice, route: str = "txt2img", /, **fields: Any) -> requests.Response:
     return sluice.http.post(f"{sluice.url}/sdapi/v1/{route}", json=ASKED | fields, timeout=60)
 
 

@@ -1,0 +1,124 @@
+"""Remembered choices, the text in pictures, and lists asked for now and then."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from io import BytesIO
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ai.engines.infotext import infotext
+from ai.errors import InvalidImage
+from ai.pool import EnginePool
+from backend.compat.sdapi.choices import ChosenCheckpoints
+from backend.compat.sdapi.facts import FRESH_S, Facts
+from backend.compat.sdapi.png_text import MAX_TEXTS, fields_of, texts_of
+from backend.errors import InvalidBody
+from tests.pictures import png
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_choice_is_kept_as_long_as_its_caller_comes_back() -> None:
+    clock = Clock()
+    chosen = ChosenCheckpoints(kept_s=10, clock=clock)
+    chosen.choose("me", "x")
+    for clock.now in (9.0, 18.0):
+        assert chosen.of("me") == "x"
+    clock.now = 28.0
+    assert chosen.of("me") is None
+    assert chosen.of("other") is None
+
+
+def test_those_not_seen_for_longest_are_forgotten_first() -> None:
+    chosen = ChosenCheckpoints(most=2)
+    for caller in ("a", "b"):
+        chosen.choose(caller, caller)
+    chosen.of("a")
+    chosen.choose("c", "c")
+    assert [chosen.of(caller) for caller in ("a", "b", "c")] == ["a", None, "c"]
+
+
+def saved(kind: str, **options: Any) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_the_text_in_exif_is_read_as_the_webui_writes_it(kind: str) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "a café".encode("utf-16-be")
+    assert texts_of(saved(kind, exif=exif), "image")["parameters"] == "a café"
+
+
+def test_a_picture_without_text_has_none() -> None:
+    assert "parameters" not in texts_of(png(), "image")
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", png()[:20]])
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidImage):
+        texts_of(data, "image")
+
+
+@given(data=st.binary(max_size=200))
+def test_bytes_after_a_signature_do_no_harm(data: bytes) -> None:
+    for start in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"):
+        with suppress(InvalidImage):
+            assert len(texts_of(start + data, "image")) <= MAX_TEXTS
+
+
+def test_the_fields_of_a_text_are_told_apart() -> None:
+    text = infotext("a cat,\nasleep", "dogs", {"Steps": 4, "Size": "64x96", "Model": "a, b"})
+    assert fields_of(text) == {
+        "Prompt": "a cat,\nasleep",
+        "Negative prompt": "dogs",
+        "Steps": "4",
+        "Size-1": "64",
+        "Size-2": "96",
+        "Model": "a, b",
+    }
+
+
+@given(text=st.text())
+def test_any_text_has_a_prompt(text: str) -> None:
+    assert "Prompt" in fields_of(text)
+
+
+class Pool:
+    """Two engines that both have one upscaler, and each another."""
+
+    asked = 0
+
+    def listings(self, name: str) -> list[Any]:
+        self.asked += 1
+        return [[{"name": "A"}, {"name": "B"}], [{"name": "B"}, {"name": "C"}, "odd", {}]]
+
+
+def test_lists_are_merged_and_asked_for_now_and_then() -> None:
+    pool, clock = Pool(), Clock()
+    facts = Facts(cast(EnginePool, pool), clock)
+    for clock.now in (0.0, FRESH_S / 2):
+        assert [row["name"] for row in facts.rows("upscalers")] == ["A", "B", "C"]
+    assert pool.asked == 1
+    clock.now = FRESH_S
+    facts.rows("upscalers")
+    assert pool.asked == 2
+
+
+def test_an_upscaler_that_nobody_has_is_refused() -> None:
+    facts = Facts(cast(EnginePool, Pool()))
+    facts.require_upscaler("C", "hr_upscaler")
+    facts.require_upscaler("None", "hr_upscaler")
+    with pytest.raises(InvalidBody, match="available: A, B, C"):
+        facts.require_upscaler("D", "hr_upscaler")
