@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -33,12 +34,16 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_curl_lines_make_the_pictures_they_promise(alone: Sluice, visitor: Path) -> None:
-    assert len(CURL_LINES) == 4
+    assert len(CURL_LINES) == 5
+    told = {}
     for line in CURL_LINES:
         command = line.replace("http://127.0.0.1:5002", alone.url)
-        subprocess.run(
+        ran = subprocess.run(
             command, shell=True, cwd=visitor, check=True, capture_output=True, timeout=120
         )
+        told[line] = ran.stdout
+    (of_the_webui,) = (text for line, text in told.items() if "/sdapi/" in line)
+    assert len(json.loads(of_the_webui)["images"]) == 1
     for name in ("picture.png", "like.png", "inpainted.png"):
         assert opened((visitor / name).read_bytes()).size == (256, 256)
 
