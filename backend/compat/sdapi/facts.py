@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, get_args
 
 from ai.engines.base import ListName
 from ai.extras import AUTOMATIC_VAE
@@ -26,12 +26,12 @@ class Facts:
     def __init__(self, pool: EnginePool, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
         self._clock = clock
-        self._lock = threading.Lock()
+        self._asking = {name: threading.Lock() for name in get_args(ListName)}
         self._told: dict[ListName, tuple[float, list[Any]]] = {}
 
     def listings(self, name: ListName) -> list[Any]:
         """What each engine that has such a list answers."""
-        with self._lock:
+        with self._asking[name]:
             told_at, told = self._told.get(name, (float("-inf"), []))
             if self._clock() - told_at >= FRESH_S:
                 told = self._pool.listings(name)

@@ -57,6 +57,9 @@ def fields_of(infotext: str) -> dict[str, str]:
 
 
 def _user_comment(image: Image.Image) -> str | None:
+    if image.format == "PNG":
+        # It may have its EXIF after its pixels, which Pillow would decode all of to get there.
+        return None
     comment = image.getexif().get_ifd(_EXIF_BLOCK).get(_USER_COMMENT)
     if isinstance(comment, str):
         return comment

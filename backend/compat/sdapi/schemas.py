@@ -49,9 +49,7 @@ class OverrideSettings(LaxBody):
 
     model_config = ConfigDict(extra="forbid")
 
-    sd_model_checkpoint: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = (
-        None
-    )
+    sd_model_checkpoint: Annotated[str, StringConstraints(max_length=500)] | None = None
     CLIP_stop_at_last_layers: int | None = Field(None, ge=1, le=MAX_CLIP_SKIP)
     sd_vae: Name | None = None
 

@@ -80,7 +80,7 @@ class Translator:
         if not isinstance(body, WebUIImg2Img):
             return Txt2ImgBody, values
         values |= {"image": body.init_images[0], "strength": body.denoising_strength}
-        if body.mask is None:
+        if not body.mask:
             return Img2ImgBody, values
         mask = inverted(body.mask, self.limits) if body.inpainting_mask_invert else body.mask
         painted = {"mask_blur": body.mask_blur, "inpaint_full_res": body.inpaint_full_res}
@@ -106,7 +106,7 @@ class Translator:
             asked["hires"] = self._hires(body)
         if isinstance(body, WebUIImg2Img):
             asked["resize_mode"] = body.resize_mode
-            if body.mask is not None:
+            if body.mask:
                 asked["inpainting_fill"] = body.inpainting_fill
                 asked["inpaint_full_res_padding"] = body.inpaint_full_res_padding
         return Extras(**asked)

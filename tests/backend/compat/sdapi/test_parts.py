@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ai.engines.infotext import infotext
 from ai.errors import InvalidImage
@@ -63,6 +63,11 @@ def test_the_text_in_exif_is_read_as_the_webui_writes_it(kind: str) -> None:
 
 def test_a_picture_without_text_has_none() -> None:
     assert "parameters" not in texts_of(png(), "image")
+
+
+def test_no_pixel_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    assert texts_of(png(), "image") == {}
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", png()[:20]])
