@@ -18,8 +18,6 @@ MAX_CLIP_SKIP = 12
 """The most layers that the WebUI's own page lets one skip."""
 RESIZE_TO_FIT = 0
 FILL_FROM_SURROUNDINGS, FILL_WITH_ORIGINAL = 0, 1
-_LEFT_OUT_ANYWHERE = frozenset({FILL_FROM_SURROUNDINGS, FILL_WITH_ORIGINAL})
-"""Starts of the masked part that an engine with one start of its own may take for each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,26 +113,37 @@ class Extras:
     details: tuple[DetailUnit, ...] = ()
 
     @property
-    def skills(self) -> frozenset[Skill]:
-        """What an engine must be able to do for these."""
-        needed: dict[Skill, bool] = {
-            "webui": self._needs_webui,
-            "clip_skip": self.clip_skip not in (None, 1),
-            "vae": self.vae not in (None, AUTOMATIC_VAE),
-            "controlnet": bool(self.control),
-            "adetailer": bool(self.details),
+    def wanted(self) -> dict[str, Skill]:
+        """The fields that ask for something, and what an engine must be able to do for each."""
+        return {
+            name: skill
+            for name, (skill, neutral) in _SKILL_OF.items()
+            if getattr(self, name) not in neutral
         }
-        return frozenset(skill for skill, is_needed in needed.items() if is_needed)
 
     @property
-    def _needs_webui(self) -> bool:
-        noise = (self.eta, self.s_churn, self.s_tmax, self.s_tmin, self.s_noise, self.s_min_uncond)
-        return (
-            self.hires is not None
-            or self.subseed_strength > 0
-            or self.restore_faces
-            or self.tiling
-            or self.resize_mode != RESIZE_TO_FIT
-            or self.inpainting_fill not in _LEFT_OUT_ANYWHERE
-            or any(value is not None for value in noise)
-        )
+    def skills(self) -> frozenset[Skill]:
+        """What an engine must be able to do for these."""
+        return frozenset(self.wanted.values())
+
+
+_SKILL_OF: dict[str, tuple[Skill, tuple[object, ...]]] = {
+    "subseed_strength": ("webui", (0.0,)),
+    "clip_skip": ("clip_skip", (None, 1)),
+    "vae": ("vae", (None, AUTOMATIC_VAE)),
+    "restore_faces": ("webui", (False,)),
+    "tiling": ("webui", (False,)),
+    "eta": ("webui", (None,)),
+    "s_churn": ("webui", (None,)),
+    "s_tmax": ("webui", (None,)),
+    "s_tmin": ("webui", (None,)),
+    "s_noise": ("webui", (None,)),
+    "s_min_uncond": ("webui", (None,)),
+    "resize_mode": ("webui", (RESIZE_TO_FIT,)),
+    "inpainting_fill": ("webui", (FILL_FROM_SURROUNDINGS, FILL_WITH_ORIGINAL)),
+    "hires": ("webui", (None,)),
+    "control": ("controlnet", ((),)),
+    "details": ("adetailer", ((),)),
+}
+"""The skill each field needs, unless it holds one of the values that any engine does, or does
+something near enough for."""

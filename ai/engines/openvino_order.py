@@ -101,11 +101,9 @@ def _left_out(extras: Extras | None, *, stand_in: bool) -> list[str]:
     if extras is None:
         return []
     if extras.skills and not stand_in:
-        raise UnsupportedRequest("model", f"does no {', '.join(sorted(extras.skills))}")
-    left_out: list[str] = sorted(extras.skills)
-    if extras.inpainting_fill != FILL_WITH_ORIGINAL:
-        left_out.append("inpainting_fill")
-    return left_out
+        raise UnsupportedRequest("model", f"does no {', '.join(extras.wanted)}")
+    fills_otherwise = extras.inpainting_fill != FILL_WITH_ORIGINAL
+    return sorted({*extras.wanted, *(["inpainting_fill"] if fills_otherwise else [])})
 
 
 def _require_text(request: GenerationRequest) -> None:

@@ -17,8 +17,11 @@ from backend.jobs.records import NO_TERMS
 from backend.services import Services
 from backend.telemetry import note_made
 
-MOST_PICTURES = 4
-"""In one body: its own and its mask, and those that ControlNet is to follow."""
+MOST_PICTURES = 2
+"""All in one body, ControlNet's included, may weigh as much as two of the largest allowed.
+
+That is what a proxy in front is set to let through.
+"""
 
 
 def blueprint(services: Services, translator: Translator, chosen: ChosenCheckpoints) -> Blueprint:

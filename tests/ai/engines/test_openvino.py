@@ -28,6 +28,7 @@ from ai.errors import (
     UnknownScheduler,
     UnsupportedRequest,
 )
+from ai.extras import Extras, HiresFix
 from ai.generation import MAX_SEED, Img2Img
 from tests.ai.engines.conftest import NewEngine
 from tests.ai.engines.embedded import colourful, generate, made, picture, pixels, txt2img
@@ -236,6 +237,21 @@ def test_standing_in_it_does_the_nearest_and_says_so(embedded: OpenVinoEngine) -
     assert generation.checkpoint == CHECKPOINT_NAME
     assert generation.parameters["sampler_name"] == "Euler a"
     assert generation.images == generate(embedded, txt2img(sampler_name="Euler a")).images
+
+
+def test_what_only_a_webui_can_is_refused_or_left_out_by_name(embedded: OpenVinoEngine) -> None:
+    hires = HiresFix(width=128, height=128, upscaler="Latent")
+    asked = txt2img(extras=Extras(hires=hires, tiling=True, inpainting_fill=0))
+    with pytest.raises(UnsupportedRequest, match="tiling, hires"):
+        generate(embedded, asked)
+    generation = generate(embedded, asked, stand_in=True)
+    assert generation.degraded == ("hires", "inpainting_fill", "tiling")
+    assert generation.images == generate(embedded, txt2img()).images
+
+
+def test_several_batches_are_so_many_images(embedded: OpenVinoEngine) -> None:
+    made = generate(embedded, txt2img(batch_size=2, extras=Extras(n_iter=2)))
+    assert [image.seed for image in made.images] == [7, 8, 9, 10]
 
 
 def test_standing_in_for_what_it_has_is_not_degraded(embedded: OpenVinoEngine) -> None:
