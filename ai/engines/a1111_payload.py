@@ -54,6 +54,9 @@ def payload(
         "override_settings_restore_afterwards": True,
         **extra_fields(request),
     }
+    if options is None:
+        # stable-diffusion.cpp knows of no n_iter, and makes a batch one by one.
+        body |= {"batch_size": request.image_count, "n_iter": 1}
     if isinstance(request, Img2Img):
         return body | _img2img(request)
     return body | hires_fields(request.extras)

@@ -50,15 +50,18 @@ def render_problem(problem: Problem) -> Response:
 def generation_answer(
     asked: GenerationRequest, result: GenerationResult, values: Mapping[str, Any], *, send: bool
 ) -> Response:
-    """What txt2img and img2img answer to a body that held `values`."""
-    images = [Base64(made.image.base64) for made in result.images] if send else []
-    return json_answer(
-        {
-            "images": images,
-            "parameters": _echo(asked, values),
-            "info": orjson.dumps(_info(asked, result)).decode(),
-        }
-    )
+    """What txt2img and img2img answer to a body that held `values`.
+
+    `degraded` is there, and names what was left out, where an engine stood in.
+    """
+    answer: dict[str, Any] = {
+        "images": [Base64(made.image.base64) for made in result.images] if send else [],
+        "parameters": _echo(asked, values),
+        "info": orjson.dumps(_info(asked, result)).decode(),
+    }
+    if left_out := result.outcome.generation.degraded:
+        answer["degraded"] = list(left_out)
+    return json_answer(answer)
 
 
 def _field(error: FieldError) -> dict[str, object]:

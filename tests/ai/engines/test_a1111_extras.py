@@ -56,6 +56,12 @@ def test_sdcpp_has_no_extras() -> None:
         assert engine.describe().skills == frozenset()
 
 
+def test_sdcpp_makes_several_batches_as_one() -> None:
+    with FakeWebUI(flavour="sdcpp") as webui, engine_at(webui.url) as engine:
+        body = sent(engine, webui, txt2img(batch_size=2, extras=Extras(n_iter=2)))
+    assert (body["batch_size"], body["n_iter"]) == (4, 1)
+
+
 def test_a_second_pass_makes_the_larger_picture(engine: A1111Engine, webui: FakeWebUI) -> None:
     hires = HiresFix(width=96, height=128, upscaler="Latent", steps=3, prompt="sharp")
     request = txt2img(extras=Extras(hires=hires))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from io import BytesIO
 from typing import Any, cast
@@ -13,11 +14,16 @@ from PIL import Image, ImageFile
 
 from ai.engines.infotext import infotext
 from ai.errors import InvalidImage
-from ai.pool import EnginePool
+from ai.extras import Extras
+from ai.generation import GeneratedImage, Generation, Txt2Img
+from ai.pool import EnginePool, Outcome
 from backend.compat.sdapi.choices import ChosenCheckpoints
 from backend.compat.sdapi.facts import FRESH_S, Facts
 from backend.compat.sdapi.png_text import MAX_TEXTS, fields_of, texts_of
+from backend.compat.sdapi.render import generation_answer
 from backend.errors import InvalidBody
+from backend.jobs.live import GenerationResult, MadeImage
+from tests.fake_webui_wire import recorded
 from tests.pictures import png
 
 
@@ -98,6 +104,29 @@ def test_the_fields_of_a_text_are_told_apart() -> None:
 @given(text=st.text())
 def test_any_text_has_a_prompt(text: str) -> None:
     assert "Prompt" in fields_of(text)
+
+
+def answered(**generation: Any) -> Any:
+    """The body txt2img answers for a picture made by the fields of `generation`."""
+    image = GeneratedImage(png(), "image/png", 64, 64, seed=7)
+    made = Generation((image,), "x", "1", {}, **generation)
+    outcome = Outcome(made, "cpu", "cpu", 1, fallback=True, queue_s=0.0, engine_s=1.0)
+    result = GenerationResult((MadeImage(image, None),), outcome)
+    asked = Txt2Img(prompt="a cat", extras=Extras(tiling=True))
+    return generation_answer(asked, result, {"tiling": True, "unheard": 1}, send=True).json
+
+
+def test_what_a_stand_in_left_out_is_named() -> None:
+    assert answered(degraded=("tiling",))["degraded"] == ["tiling"]
+    assert "degraded" not in answered()
+
+
+def test_answers_have_the_keys_a_webui_gives() -> None:
+    recorded_answer, answer = recorded("txt2img"), answered()
+    assert answer.keys() == recorded_answer.keys()
+    assert answer["parameters"].keys() == recorded_answer["parameters"].keys()
+    assert json.loads(answer["info"]).keys() == json.loads(recorded_answer["info"]).keys()
+    assert answer["parameters"]["tiling"] is True
 
 
 class Pool:
