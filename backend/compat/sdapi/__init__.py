@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from ai.images import ImageLimits
+from backend.api.schemas import BodyModels
 from backend.bounds import Bounds
 from backend.compat.sdapi import generation, progress, reading, tools
 from backend.compat.sdapi.choices import ChosenCheckpoints
@@ -20,7 +21,8 @@ def register(app: Flask, services: Services) -> None:
     settings = services.settings
     limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_input_pixels)
     facts, chosen = Facts(services.pool), ChosenCheckpoints()
-    translator = Translator(Bounds.of(settings), limits, facts, settings.sd_model)
+    bounds = Bounds.of(settings)
+    translator = Translator(bounds, BodyModels(bounds), limits, facts, settings.sd_model)
     making = generation.blueprint(services, translator, chosen)
     tools.add_routes(making, services, facts, limits)
     for routes in (

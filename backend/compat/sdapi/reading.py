@@ -14,7 +14,7 @@ from backend.api.bodies import FORM_FIELDS_BYTES, bytes_for, read_json
 from backend.callers import caller_of
 from backend.compat.sdapi.choices import ChosenCheckpoints
 from backend.compat.sdapi.facts import Facts
-from backend.compat.sdapi.png_text import PARAMETERS, fields_of, texts_of
+from backend.compat.sdapi.picture_text import PARAMETERS, fields_of, texts_of
 from backend.compat.sdapi.render import json_answer
 from backend.compat.sdapi.schemas import Options, PngInfo, validated
 from backend.errors import FieldError, InvalidBody

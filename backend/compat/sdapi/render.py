@@ -12,7 +12,7 @@ from flask import Response, request
 from ai.extras import Extras
 from ai.generation import GenerationRequest, Img2Img
 from backend.compat.sdapi.echo import DEFAULTS, IMG2IMG_DEFAULTS, TXT2IMG_DEFAULTS
-from backend.compat.sdapi.png_text import PARAMETERS, texts_of
+from backend.compat.sdapi.picture_text import PARAMETERS, texts_of
 from backend.errors import FieldError, Problem
 from backend.jobs.live import GenerationResult
 from backend.json_answers import Base64, json_pieces

@@ -25,6 +25,7 @@ from backend.api.schemas import allowed_prompt
 from backend.errors import FieldError, InvalidBody
 
 Name = Annotated[str, StringConstraints(max_length=200)]
+CheckpointName = Annotated[str, StringConstraints(max_length=500)]
 Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Prompt = Annotated[str, StringConstraints(max_length=4000), AfterValidator(allowed_prompt)]
 """One beside the request's own, which has the gateway's bound."""
@@ -34,7 +35,7 @@ Sigma = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 class LaxBody(BaseModel):
     """Takes what FastAPI takes: numbers in text, null for a default, fields it does not know."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -49,7 +50,7 @@ class OverrideSettings(LaxBody):
 
     model_config = ConfigDict(extra="forbid")
 
-    sd_model_checkpoint: Annotated[str, StringConstraints(max_length=500)] | None = None
+    sd_model_checkpoint: CheckpointName | None = None
     CLIP_stop_at_last_layers: int | None = Field(None, ge=1, le=MAX_CLIP_SKIP)
     sd_vae: Name | None = None
 
@@ -138,11 +139,12 @@ class Interrogate(LaxBody):
     model: Name = "clip"
 
 
-class Options(OverrideSettings):
+class Options(LaxBody):
     """POST options takes the checkpoint alone."""
 
-    CLIP_stop_at_last_layers: None = None
-    sd_vae: None = None
+    model_config = ConfigDict(extra="forbid")
+
+    sd_model_checkpoint: CheckpointName | None = None
 
 
 Body = TypeVar("Body", bound=BaseModel)

@@ -20,7 +20,16 @@ from backend.generate import CALLER_CHECK_S
 from backend.json_answers import Base64
 from backend.services import Services
 
-_INTERROGATORS = ("clip", "deepdanbooru", "deepbooru")
+_INTERROGATORS = ("clip", "deepdanbooru")
+_AS_SAID = {
+    "upscaler_1",
+    "upscaler_2",
+    "extras_upscaler_2_visibility",
+    "gfpgan_visibility",
+    "codeformer_visibility",
+    "codeformer_weight",
+    "upscale_first",
+}
 
 
 def add_routes(routes: Blueprint, services: Services, facts: Facts, limits: ImageLimits) -> None:
@@ -66,24 +75,13 @@ class _Desk:
         if scale is not None:
             width, height = int(picture.width * scale), int(picture.height * scale)
         self._require_size(width, height, "upscaling_resize" + ("" if scale else "_w"))
-        words = body.model_dump(
-            include={
-                "upscaler_1",
-                "upscaler_2",
-                "extras_upscaler_2_visibility",
-                "gfpgan_visibility",
-                "codeformer_visibility",
-                "codeformer_weight",
-                "upscale_first",
-            }
-        )
         return Upscale(
             image=picture,
             width=width,
             height=height,
             scale=scale,
             crop=body.upscaling_crop,
-            **words,
+            **body.model_dump(include=_AS_SAID),
         )
 
     def _require_size(self, width: int, height: int, field: str) -> None:

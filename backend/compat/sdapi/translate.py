@@ -36,9 +36,10 @@ _USUAL_ETA = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Translator:
-    """Reads bodies within `bounds`; names are checked against what the engines have."""
+    """Reads bodies within `bounds`, which `models` hold too; names are checked against `facts`."""
 
     bounds: Bounds
+    models: BodyModels
     limits: ImageLimits
     facts: Facts
     default_checkpoint: str | None
@@ -50,7 +51,7 @@ class Translator:
         """
         self._require_few(body)
         kind, values = self._plain(body, chosen)
-        plain = BodyModels(self.bounds).validate(kind, values)
+        plain = self.models.validate(kind, values)
         asked = request_of(plain, self.bounds, self.limits, self.default_checkpoint)
         extras = self._extras(body)
         return asked if extras == Extras() else replace(asked, extras=extras)

@@ -19,7 +19,7 @@ from ai.generation import GeneratedImage, Generation, Txt2Img
 from ai.pool import EnginePool, Outcome
 from backend.compat.sdapi.choices import ChosenCheckpoints
 from backend.compat.sdapi.facts import FRESH_S, Facts
-from backend.compat.sdapi.png_text import MAX_TEXTS, fields_of, texts_of
+from backend.compat.sdapi.picture_text import MAX_TEXTS, fields_of, texts_of
 from backend.compat.sdapi.render import generation_answer
 from backend.errors import InvalidBody
 from backend.jobs.live import GenerationResult, MadeImage
