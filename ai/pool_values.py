@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from ai.correlation import Correlation
 from ai.engines.base import Device, Tier
 from ai.errors import EngineError, GenerationError
-from ai.generation import Generation, GenerationRequest
+from ai.generation import Generation, Work
 
 CpuFallback = Literal["off", "on", "overflow"]
 EngineState = Literal["unknown", "up", "cooling", "down"]
@@ -114,7 +114,7 @@ class PoolEvents(Protocol):
 
     def ended(
         self,
-        request: GenerationRequest,
+        request: Work,
         result: Outcome | GenerationError,
         correlation: Correlation,
     ) -> None: ...
@@ -142,7 +142,7 @@ class NoEvents:
 
     def ended(
         self,
-        request: GenerationRequest,
+        request: Work,
         result: Outcome | GenerationError,
         correlation: Correlation,
     ) -> None:

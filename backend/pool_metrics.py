@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from ai.correlation import Correlation
 from ai.errors import EngineError, GenerationError
-from ai.generation import GenerationRequest
+from ai.generation import Work
 from ai.pool import EnginePool, EngineStatus, Outcome
 from backend.metrics import Metrics
 from backend.tracing import Tracing
@@ -75,7 +75,7 @@ class PoolMetrics(Collector):
 
     def ended(
         self,
-        request: GenerationRequest,
+        request: Work,
         result: Outcome | GenerationError,
         correlation: Correlation,
     ) -> None:
@@ -86,7 +86,7 @@ class PoolMetrics(Collector):
         self._served(request, result, correlation)
         self._tracing.served(request, result, correlation)
 
-    def _served(self, request: GenerationRequest, outcome: Outcome, told: Correlation) -> None:
+    def _served(self, request: Work, outcome: Outcome, told: Correlation) -> None:
         exemplar = told.exemplar
         images = len(outcome.generation.images)
         self._images.labels(request.kind, outcome.engine).inc(images)

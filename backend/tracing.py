@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from ai.correlation import Correlation
-from ai.generation import GenerationRequest
+from ai.generation import Work
 from ai.pool import Outcome
 from backend.version import VERSION
 
@@ -47,10 +47,8 @@ class Tracing(Protocol):
         """A span around a part of the request that `correlation` tells of."""
         ...
 
-    def served(
-        self, request: GenerationRequest, outcome: Outcome, correlation: Correlation
-    ) -> None:
-        """A generation is done just now: its queue and its engine span, after the fact."""
+    def served(self, request: Work, outcome: Outcome, correlation: Correlation) -> None:
+        """Work is done just now: its queue and its engine span, after the fact."""
         ...
 
     def close(self) -> None:
@@ -73,9 +71,7 @@ class Untraced:
     def span(self, name: str, correlation: Correlation) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def served(
-        self, request: GenerationRequest, outcome: Outcome, correlation: Correlation
-    ) -> None:
+    def served(self, request: Work, outcome: Outcome, correlation: Correlation) -> None:
         """Nobody is told."""
 
     def close(self) -> None:
@@ -113,9 +109,7 @@ class OtlpTracing:
         with self._tracer.start_as_current_span(name, parent, record_exception=False):
             yield
 
-    def served(
-        self, request: GenerationRequest, outcome: Outcome, correlation: Correlation
-    ) -> None:
+    def served(self, request: Work, outcome: Outcome, correlation: Correlation) -> None:
         parent = _context(correlation.traceparent)
         now = time.time_ns()
         begun = now - round(outcome.engine_s * NS)

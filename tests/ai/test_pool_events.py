@@ -6,7 +6,7 @@ import pytest
 
 from ai.correlation import Correlation
 from ai.errors import EngineError, EngineOutOfMemory, GenerationError
-from ai.generation import GenerationRequest
+from ai.generation import Work
 from ai.pool import Outcome
 from tests.ai.conftest import Opening
 from tests.ai.toy_engine import ToyEngine, ask
@@ -32,7 +32,7 @@ class Listener:
 
     def ended(
         self,
-        request: GenerationRequest,
+        request: Work,
         result: Outcome | GenerationError,
         correlation: Correlation,
     ) -> None:
