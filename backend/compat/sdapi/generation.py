@@ -7,13 +7,14 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from backend.api.bodies import bytes_for, read_json
+from backend.api.repeated import wants_fresh
 from backend.callers import caller_of, departure
 from backend.compat.sdapi.choices import ChosenCheckpoints
 from backend.compat.sdapi.policy import require_allowed
 from backend.compat.sdapi.render import generation_answer
 from backend.compat.sdapi.schemas import WebUIBody, WebUIImg2Img, WebUITxt2Img, validated
 from backend.compat.sdapi.translate import Translator
-from backend.jobs.records import NO_TERMS
+from backend.jobs.records import Terms
 from backend.services import Services
 from backend.telemetry import note_made
 
@@ -36,7 +37,10 @@ def blueprint(services: Services, translator: Translator, chosen: ChosenCheckpoi
         caller = caller_of(request)
         asked = translator.request_of(body, chosen.of(caller))
         result = services.generator.generate(
-            asked, caller=caller, terms=NO_TERMS, caller_left=departure(request.environ)
+            asked,
+            caller=caller,
+            terms=Terms(fresh=wants_fresh(request)),
+            caller_left=departure(request.environ),
         )
         note_made(result)
         return generation_answer(asked, result, values, send=body.send_images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from ai.correlation import current
 from ai.errors import GenerationCanceled
 from ai.generation import Generation
 from ai.images import ImageLimits, decode_base64, read_picture
@@ -97,7 +98,9 @@ class _Desk:
     def _done(self, tool: Tool) -> Generation:
         """What came of it; called off when its caller goes away. Raises what the pool does."""
         left = departure(request.environ)
-        ticket = self._pool.submit(tool, caller=caller_of(request), timeout_s=self._deadline_s)
+        ticket = self._pool.submit(
+            tool, caller=caller_of(request), timeout_s=self._deadline_s, correlation=current()
+        )
         try:
             while not ticket.wait(CALLER_CHECK_S):
                 if left():

@@ -107,7 +107,8 @@ def test_nothing_but_our_own_model_reaches_the_webui(sluice: Sluice, webui: Fake
     sent = webui.bodies("txt2img")[-1]
     for dangerous in ("script_name", "script_args", "alwayson_scripts", "infotext", "styles"):
         assert not sent.get(dangerous)
-    assert sent.get("override_settings", {}).keys() <= {"sd_model_checkpoint"}
+    known = {"sd_model_checkpoint", "CLIP_stop_at_last_layers", "sd_vae"}
+    assert sent.get("override_settings", {}).keys() <= known
 
 
 def test_another_checkpoint_is_used_when_named(sluice: Sluice) -> None:

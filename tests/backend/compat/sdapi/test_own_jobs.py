@@ -115,6 +115,14 @@ def test_a_chosen_checkpoint_is_the_choosers_alone(sluice: Sluice) -> None:
     assert json.loads(asked_once["info"])["sd_model_name"] == "tinyA"
 
 
+def test_the_request_id_goes_to_the_webui(sluice: Sluice, webui: FakeWebUI) -> None:
+    for route, body in (("txt2img", ASKED), ("interrogate", {"image": b64(png())})):
+        headers = {"X-Request-ID": f"mine-{route}"}
+        sluice.http.post(f"{sluice.url}/sdapi/v1/{route}", json=body, headers=headers, timeout=60)
+        (seen,) = (seen for seen in webui.seen if seen.path.endswith(route))
+        assert seen.headers["X-Request-ID"] == f"mine-{route}"
+
+
 def test_a_tool_stops_when_its_caller_goes_away(sluice: Sluice, webui: FakeWebUI) -> None:
     webui.model.state.hold(at_step=1)
     try:
