@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from ai.generation import GenerationRequest
+from ai.generation import GenerationRequest, Work
 from backend.accounts.errors import BudgetExceeded, CheckpointNotAllowed, TooCostly, TooManyJobs
 from backend.accounts.keys import ApiKey
 from backend.accounts.quotas import LEASE_S, MEGA, WINDOWS, Allowance, Quotas, Refusal
@@ -67,6 +67,21 @@ class Admission:
             self.ended(job_id, refund=True)
             raise
 
+    @contextmanager
+    def holding(self, work: Work, caller: str) -> Iterator[None]:
+        """A place, and the charge, for `work` that is done within; given back if it fails.
+
+        Raises TooManyJobs, BudgetExceeded, TooCostly; LedgerUnavailable.
+        """
+        number = uuid4()
+        self._charge(work, caller, number)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            self.ended(number, refund=failed)
+
     def resumed(self, job_id: UUID, caller: str) -> None:
         """A job of an earlier process, charged then, goes on in this one."""
         if self._rules.allowance_of(caller).is_limited:
@@ -111,7 +126,7 @@ class Admission:
             )
         return told
 
-    def _charge(self, request: GenerationRequest, caller: str, job_id: UUID) -> None:
+    def _charge(self, request: Work, caller: str, job_id: UUID) -> None:
         allowance = self._rules.allowance_of(caller)
         if not allowance.is_limited:
             return

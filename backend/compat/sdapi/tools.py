@@ -49,6 +49,7 @@ def add_routes(routes: Blueprint, services: Services, facts: Facts, limits: Imag
 class _Desk:
     def __init__(self, services: Services, facts: Facts, limits: ImageLimits) -> None:
         self._pool = services.pool
+        self._admission = services.admission
         self._facts = facts
         self._limits = limits
         self._bounds = Bounds.of(services.settings)
@@ -96,15 +97,19 @@ class _Desk:
         return read_picture(data, field="image", limits=self._limits)
 
     def _done(self, tool: Tool) -> Generation:
-        """What came of it; called off when its caller goes away. Raises what the pool does."""
-        left = departure(request.environ)
-        ticket = self._pool.submit(
-            tool, caller=caller_of(request), timeout_s=self._deadline_s, correlation=current()
-        )
-        try:
-            while not ticket.wait(CALLER_CHECK_S):
-                if left():
-                    raise GenerationCanceled("The caller went away.")
-        finally:
-            ticket.cancel()
-        return ticket.result().generation
+        """What came of it; called off when its caller goes away.
+
+        Raises what the pool and `Admission.holding` do.
+        """
+        caller, left = caller_of(request), departure(request.environ)
+        with self._admission.holding(tool, caller):
+            ticket = self._pool.submit(
+                tool, caller=caller, timeout_s=self._deadline_s, correlation=current()
+            )
+            try:
+                while not ticket.wait(CALLER_CHECK_S):
+                    if left():
+                        raise GenerationCanceled("The caller went away.")
+            finally:
+                ticket.cancel()
+            return ticket.result().generation
