@@ -135,7 +135,7 @@ class Slate:
             self._stirred.clear()
             pause_s = 0.0
             try:
-                self._write_those(_ripe_at(datetime.now(UTC)))
+                self._write_those(ripe_at(datetime.now(UTC)))
             except LedgerUnavailable:
                 pause_s = AGAIN_AFTER_S
             except Exception:
@@ -146,5 +146,6 @@ class Slate:
                 self._stirred.set()
 
 
-def _ripe_at(now: datetime) -> Callable[[Job], bool]:
+def ripe_at(now: datetime) -> Callable[[Job], bool]:
+    """Whether a job is to be written now: it will not change here any more, or takes its time."""
     return lambda job: job.has_ended or now - job.created_at >= RIPE
