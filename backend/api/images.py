@@ -22,7 +22,7 @@ from backend.storage.renditions import Rendered, Rendition, etag
 CACHE_CONTROL = "public, max-age=31536000, immutable"
 """An id never stands for other bytes, so a year, the longest that caches honour (RFC 9111)."""
 NEVER_THERE = "No image is kept under that id."
-QUERY = frozenset({"format", "width"})
+QUERY = ("format", "width", "quality")
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -74,9 +74,9 @@ def _image_id(name: str) -> UUID:
 
 
 def _rendition() -> Rendition:
-    for unknown in sorted(request.args.keys() - QUERY):
+    for unknown in sorted(request.args.keys() - set(QUERY)):
         raise InvalidRequest(unknown, "Unknown parameter")
-    return Rendition.parse(request.args.get("format"), request.args.get("width"))
+    return Rendition.parse(*(request.args.get(name) for name in QUERY))
 
 
 def _served(rendered: Rendered, tag: str, settings: Settings) -> Response:

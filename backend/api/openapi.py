@@ -30,7 +30,13 @@ from backend.api.schemas import (
 )
 from backend.api.translate import BASE_PATH
 from backend.bounds import Bounds
-from backend.storage.renditions import FORMATS, MAX_WIDTH, MIN_WIDTH
+from backend.storage.renditions import (
+    FORMATS,
+    MAX_QUALITY,
+    MAX_WIDTH,
+    MIN_QUALITY,
+    MIN_WIDTH,
+)
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
 GENERATION_PROBLEMS = (400, *KEYED, 409, 410, 413, 415, 422, 429, 502, 503, 504, 507)
@@ -188,6 +194,12 @@ def _rendition_parameters() -> list[dict[str, Any]]:
             "in": "query",
             "description": "Pixels; never enlarged",
             "schema": width,
+        },
+        {
+            "name": "quality",
+            "in": "query",
+            "description": "Of jpeg and webp",
+            "schema": {"type": "integer", "minimum": MIN_QUALITY, "maximum": MAX_QUALITY},
         },
     ]
 

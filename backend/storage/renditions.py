@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 FORMATS = ("png", "jpeg", "webp")
 MIN_WIDTH = 16
 MAX_WIDTH = 2048
+MIN_QUALITY = 1
+MAX_QUALITY = 100
 MAX_PIXELS = 2**26
 """The largest image that is decoded for a rendition."""
 _SAVE_OPTIONS: dict[str, dict[str, int]] = {
@@ -40,27 +42,40 @@ class RenditionsBusy(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """What is asked of an image: another `format`, at most `width` pixels across, or both.
+    """What is asked of an image: another `format`, at most `width` pixels across, a `quality`.
 
-    None leaves that as it is. Raises InvalidRequest for a format not in FORMATS or a width
-    outside 16 to 2048.
+    None leaves the first two as they are, and makes jpeg of 90 and webp of 85. Raises
+    InvalidRequest for a format not in FORMATS, a width outside 16 to 2048, or a quality
+    outside 1 to 100 or of a png.
     """
 
     format: str | None = None
     width: int | None = None
+    quality: int | None = None
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
             raise InvalidRequest("format", f"must be one of {', '.join(FORMATS)}")
         if self.width is not None and not MIN_WIDTH <= self.width <= MAX_WIDTH:
             raise InvalidRequest("width", f"must be {MIN_WIDTH} to {MAX_WIDTH}")
+        if self.quality is not None and not MIN_QUALITY <= self.quality <= MAX_QUALITY:
+            raise InvalidRequest("quality", f"must be {MIN_QUALITY} to {MAX_QUALITY}")
+        if self.quality is not None and self.format == "png":
+            raise InvalidRequest("quality", "is of jpeg and webp; png loses nothing")
 
     @classmethod
-    def parse(cls, image_format: str | None, width: str | None) -> Rendition:
+    def parse(cls, image_format: str | None, width: str | None, quality: str | None) -> Rendition:
         """The rendition that a query asks for, None for what it leaves out."""
-        if width is not None and not (width.isascii() and width.isdigit() and len(width) < 10):
-            raise InvalidRequest("width", f"must be a whole number, {MIN_WIDTH} to {MAX_WIDTH}")
-        return cls(image_format, None if width is None else int(width))
+        return cls(image_format, _whole("width", width), _whole("quality", quality))
+
+    def of(self, media_type: str) -> Rendition:
+        """The same, its format settled, of an image that is of `media_type`."""
+        return replace(self, format=self.format or _format_of(media_type))
+
+    @property
+    def only_formats(self) -> bool:
+        """Whether it asks for nothing but a format."""
+        return self.width is None and self.quality is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +88,8 @@ class Rendered:
 
 def etag(image_id: UUID, rendition: Rendition) -> str:
     """A strong entity tag, without its quotes: an id never changes what it stands for."""
-    parts = [str(image_id), rendition.format, rendition.width and str(rendition.width)]
-    return "-".join(part for part in parts if part)
+    asked = (rendition.format, rendition.width, _quality_mark(rendition))
+    return "-".join(str(part) for part in (image_id, *asked) if part)
 
 
 class Renditions:
@@ -96,13 +111,24 @@ class Renditions:
         original = self._store.locate(image_id)
         if original is None:
             return None
-        image_format = rendition.format or _format_of(original.image.media_type)
-        if rendition.width is None and image_format == _format_of(original.image.media_type):
+        asked = rendition.of(original.image.media_type)
+        if asked.only_formats and asked.format == _format_of(original.image.media_type):
             return _rendered(original)
-        kept = self._store.locate_rendition(image_id, _name(image_format, rendition.width))
-        return _rendered(kept) if kept else self._make(original, image_format, rendition.width)
+        kept = self._store.locate_rendition(image_id, _name(asked))
+        return _rendered(kept) if kept else self._make(original, asked)
 
-    def _make(self, original: Located, image_format: str, width: int | None) -> Rendered | None:
+    def convert(self, data: bytes, media_type: str, rendition: Rendition) -> bytes:
+        """The rendition of an image in memory, not kept; `data` itself where that is it.
+
+        Raises InvalidRequest for what cannot be made of it, RenditionsBusy.
+        """
+        asked = rendition.of(media_type)
+        if asked.only_formats and asked.format == _format_of(media_type):
+            return data
+        with self._turn():
+            return render(data, inspect_image(data), asked)
+
+    def _make(self, original: Located, asked: Rendition) -> Rendered | None:
         image_id = original.image.id
         data = self._store.read(image_id)
         if data is None:
@@ -113,21 +139,20 @@ class Renditions:
             log.warning("broken image removed", extra={"image_id": str(image_id)})
             self._store.delete(image_id)
             return None
-        if width is None or width >= info.width:
-            width = None
-            if image_format == _format_of(info.media_type):
+        if asked.width is not None and asked.width >= info.width:
+            asked = replace(asked, width=None)
+            if asked.only_formats and asked.format == _format_of(info.media_type):
                 return _rendered(original)
-        name = _name(image_format, width)
         with self._turn():
-            kept = self._store.locate_rendition(image_id, name)
+            kept = self._store.locate_rendition(image_id, _name(asked))
             if kept:
                 return _rendered(kept)
-            made = render(data, info, image_format, width)
+            made = render(data, info, asked)
         try:
-            kept = self._store.put_rendition(image_id, name, made)
+            kept = self._store.put_rendition(image_id, _name(asked), made)
         except StorageError as error:
             log.warning("rendition not stored", extra={"error": str(error)})
-            return Rendered(f"image/{image_format}", made)
+            return Rendered(f"image/{asked.format}", made)
         return _rendered(kept) if kept else None
 
     @contextmanager
@@ -140,8 +165,8 @@ class Renditions:
             self._turns.release()
 
 
-def render(data: bytes, info: ImageInfo, image_format: str, width: int | None) -> bytes:
-    """The image in `data` as `image_format`, `width` pixels across (None: its own).
+def render(data: bytes, info: ImageInfo, asked: Rendition) -> bytes:
+    """The rendition of the image in `data`; `asked` says in which format.
 
     On white where it is transparent, without its metadata. Raises InvalidRequest when it
     has more than 67 million pixels or cannot be made.
@@ -150,15 +175,15 @@ def render(data: bytes, info: ImageInfo, image_format: str, width: int | None) -
         raise InvalidRequest("width", "the image is too large for renditions")
     try:
         with Image.open(io.BytesIO(data), formats=[_format_of(info.media_type)]) as image:
-            if width is not None:
-                image.draft("RGB", (width * 2, 1))
+            if asked.width is not None:
+                image.draft("RGB", (asked.width * 2, 1))
             pixels = flatten(image)
-        if width is not None:
-            height = max(1, round(info.height * width / info.width))
-            pixels = pixels.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        if asked.width is not None:
+            size = (asked.width, max(1, round(info.height * asked.width / info.width)))
+            pixels = pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
         pixels.info = {}
         buffer = io.BytesIO()
-        pixels.save(buffer, image_format, **_SAVE_OPTIONS[image_format])
+        pixels.save(buffer, asked.format, **_save_options(asked))
     except (OSError, ValueError, SyntaxError) as error:
         raise InvalidRequest("format", "cannot be made of this image") from error
     return buffer.getvalue()
@@ -172,5 +197,23 @@ def _format_of(media_type: str) -> str:
     return media_type.removeprefix("image/")
 
 
-def _name(image_format: str, width: int | None) -> str:
-    return f"{width or 'full'}.{image_format}"
+def _save_options(asked: Rendition) -> dict[str, int]:
+    options = _SAVE_OPTIONS[asked.format or "png"]
+    return options if asked.quality is None else {**options, "quality": asked.quality}
+
+
+def _name(asked: Rendition) -> str:
+    marks = [asked.width or "full", _quality_mark(asked)]
+    return "-".join(str(mark) for mark in marks if mark) + f".{asked.format}"
+
+
+def _quality_mark(asked: Rendition) -> str | None:
+    return None if asked.quality is None else f"q{asked.quality}"
+
+
+def _whole(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidRequest(name, "must be a whole number")
+    return int(text)

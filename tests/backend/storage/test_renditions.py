@@ -186,14 +186,14 @@ def test_an_image_too_large_to_decode_is_refused_by_its_header() -> None:
     info = ImageInfo("image/png", 10_000, 10_000)
 
     with pytest.raises(InvalidRequest, match="too large"):
-        module.render(b"not looked at", info, "webp", 32)
+        module.render(b"not looked at", info, Rendition("webp", 32))
 
 
 def test_what_cannot_be_decoded_is_refused() -> None:
     info = ImageInfo("image/png", 96, 48)
 
     with pytest.raises(InvalidRequest, match="cannot be made"):
-        module.render(WIDE["png"][:60], info, "webp", 32)
+        module.render(WIDE["png"][:60], info, Rendition("webp", 32))
 
 
 def test_no_more_are_made_at_once_than_allowed(
@@ -277,24 +277,45 @@ def test_a_rendition_that_makes_no_sense_is_refused_by_its_field(
     image_format: str | None, width: str | None, field: str
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        Rendition.parse(image_format, width)
+        Rendition.parse(image_format, width, None)
 
     assert refused.value.field == field
 
 
 def test_a_rendition_is_read_from_a_query() -> None:
-    assert Rendition.parse(None, None) == Rendition()
-    assert Rendition.parse("webp", "256") == Rendition("webp", 256)
-    assert Rendition.parse(None, "16") == Rendition(None, 16)
-    assert Rendition.parse(None, "2048") == Rendition(None, 2048)
+    assert Rendition.parse(None, None, None) == Rendition()
+    assert Rendition.parse("webp", "256", "80") == Rendition("webp", 256, 80)
+    assert Rendition.parse(None, "16", "1") == Rendition(None, 16, 1)
+    assert Rendition.parse(None, "2048", "100") == Rendition(None, 2048, 100)
 
 
 def test_every_rendition_of_every_image_has_its_own_entity_tag() -> None:
     images = [uuid4(), uuid4()]
     asked = [Rendition(), Rendition("webp"), Rendition("png"), Rendition(None, 32)]
-    asked += [Rendition("webp", 32), Rendition("webp", 33)]
+    asked += [Rendition("webp", 32)), Rendition("webp", 33)]
 
     tags = {etag(image_id, rendition) for image_id in images for rendition in asked}
 
     assert len(tags) == len(images) * len(asked)
     assert etag(images[0], Rendition()) == str(images[0])
+
+
+def test_a_quality_asked_for_is_kept_beside_the_usual_one(
+    renditions: Renditions, image_id: UUID
+) -> None:
+    usual = content(renditions.get(image_id, Rendition("webp")))
+    poor = content(renditions.get(image_id, Rendition("webp", quality=5)))
+    assert len(poor) < len(usual)
+    assert content(renditions.get(image_id, Rendition("webp"))) == usual
+    with pytest.raises(InvalidRequest, match="quality"):
+        renditions.get(image_id, Rendition(quality=5))
+
+
+def test_bytes_in_memory_are_left_alone_or_made_over_without_being_kept(
+    renditions: Renditions, store: LocalImageStore
+) -> None:
+    before = store.usage()
+    assert renditions.convert(WIDE["png"], "image/png", Rendition("png")) is WIDE["png"]
+    made = renditions.convert(WIDE["png"], "image/png", Rendition("jpeg", quality=50))
+    assert inspect_image(made) == ImageInfo("image/jpeg", 96, 48)
+    assert store.usage() == before
