@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pybase64
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ai.errors import ImageTooLarge, InvalidImage
 from ai.generation import Picture
@@ -23,6 +25,7 @@ __all__ = [
     "inspect_image",
     "read_mask",
     "read_picture",
+    "read_transparency",
     "sniff",
 ]
 
@@ -89,6 +92,20 @@ def read_mask(data: bytes, *, field: str, limits: ImageLimits) -> Picture:
     return _read(data, field, limits, as_mask=True)
 
 
+def read_transparency(data: bytes, *, field: str, limits: ImageLimits) -> Picture | None:
+    """What is transparent in a picture, as a mask like `read_mask`'s: transparent is white.
+
+    None where nothing is. Raises as `read_picture` does.
+    """
+    with _opened(data, field, limits) as (image, _):
+        if not image.has_transparency_data:
+            return None
+        alpha = image.convert("RGBA").getchannel("A")
+        if alpha.getextrema()[0] == 255:
+            return None
+        return _packed(ImageChops.invert(alpha), _orientation(image))
+
+
 def decode_base64(text: str | bytes, *, field: str, max_bytes: int) -> bytes:
     """The bytes in a `data:image/...;base64,` URI, or in bare base64.
 
@@ -137,6 +154,24 @@ def flatten(image: Image.Image, *, background: str = "white") -> Image.Image:
 
 
 def _read(data: bytes, field: str, limits: ImageLimits, *, as_mask: bool) -> Picture:
+    with _opened(data, field, limits) as (image, is_whole):
+        if image.format != "JPEG":
+            # A PNG may hold its EXIF after its pixels; a JPEG may do with less than all.
+            image.load()
+        if is_whole and _is_plain(image, data, as_mask=as_mask):
+            width, height = image.size
+            _decode_all(image)
+            media_type = "image/png" if image.format == "PNG" else "image/jpeg"
+            return Picture(data, media_type, width, height)
+        return _as_png(image, as_mask=as_mask)
+
+
+@contextmanager
+def _opened(data: bytes, field: str, limits: ImageLimits) -> Iterator[tuple[Image.Image, bool]]:
+    """A picture within `limits`, no pixel read yet, and whether its file ends where it does.
+
+    Whatever goes wrong with it meanwhile is raised as InvalidImage.
+    """
     if not data:
         raise InvalidImage(field, "is empty; send a PNG, JPEG, WebP or GIF picture")
     _require_bytes(len(data), field, limits.max_bytes)
@@ -148,13 +183,7 @@ def _read(data: bytes, field: str, limits: ImageLimits, *, as_mask: bool) -> Pic
         _require_pixels(info.width, info.height, field, limits)
         with Image.open(io.BytesIO(data), formats=[_FORMATS[media_type]]) as image:
             _require_pixels(*image.size, field, limits)
-            if image.format != "JPEG":
-                # A PNG may hold its EXIF after its pixels; a JPEG may do with less than all.
-                image.load()
-            if is_whole and _is_plain(image, data, as_mask=as_mask):
-                _decode_all(image)
-                return Picture(data, media_type, info.width, info.height)
-            return _as_png(image, as_mask=as_mask)
+            yield image, is_whole
     except InvalidImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -191,6 +220,10 @@ def _as_png(image: Image.Image, *, as_mask: bool) -> Picture:
     pixels = flatten(image, background="black" if as_mask else "white")
     if as_mask:
         pixels = pixels.convert("L")
+    return _packed(pixels, orientation)
+
+
+def _packed(pixels: Image.Image, orientation: int) -> Picture:
     if orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
     pixels.info = {}

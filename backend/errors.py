@@ -74,6 +74,10 @@ class ImageGone(Exception):
     """There was an image under that id, which is no longer kept."""
 
 
+class ModelNotFound(Exception):
+    """No engine has a checkpoint of that name."""
+
+
 class InvalidIdempotencyKey(Exception):
     """An Idempotency-Key that is none."""
 
@@ -126,6 +130,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     BodyTooLarge: (413, "Request too large"),
     ImageNotFound: (404, "Image not found"),
     ImageGone: (410, "Image gone"),
+    ModelNotFound: (404, "Model not found"),
     InvalidIdempotencyKey: (400, "Invalid idempotency key"),
     IdempotencyConflict: (409, "Still at work"),
     IdempotencyKeyReused: (422, "Idempotency key reused"),

@@ -41,6 +41,22 @@ class ImageGenerator:
         self._note(live)
         return live
 
+    def begin(self, request: GenerationRequest, *, caller: str, terms: Terms) -> LiveJob:
+        """Queue `request` for a caller who watches it: `cancel` it when he leaves.
+
+        Raises what `JobRunner.accept` does.
+        """
+        return self.runner.accept(request, caller=caller, detached=False, terms=terms)
+
+    def give_up(self, live: LiveJob) -> StillRunning:
+        """Nobody waits for it any more, and it goes on; what to tell who has waited."""
+        live.attendance.leave()
+        try:
+            self.runner.detach(live)
+        except (StorageError, LedgerUnavailable) as error:
+            log.warning("job not detached", extra={"error": str(error)})
+        return StillRunning(live.job.id, self.deadline_s)
+
     def generate(
         self,
         request: GenerationRequest,
@@ -90,12 +106,4 @@ class ImageGenerator:
                 self.runner.cancel(live)
                 raise GenerationCanceled("The caller went away.")
             if time.monotonic() > deadline:
-                live.attendance.leave()
-                self._detach(live)
-                raise StillRunning(live.job.id, self.deadline_s)
-
-    def _detach(self, live: LiveJob) -> None:
-        try:
-            self.runner.detach(live)
-        except (StorageError, LedgerUnavailable) as error:
-            log.warning("job not detached", extra={"error": str(error)})
+                raise self.give_up(live)

@@ -13,6 +13,7 @@ from ai.engines.a1111 import A1111Engine
 from ai.engines.base import Engine, Tier
 from ai.engines.openvino import OpenVinoEngine
 from ai.errors import EngineError
+from ai.images import ImageLimits
 from ai.pool import EnginePool, PoolPolicy
 from ai.pool_values import CpuFallback
 from backend.accounts.admission import Admission
@@ -38,6 +39,7 @@ from backend.jobs.runner import JobRunner
 from backend.jobs.signing import signing_key
 from backend.jobs.webhooks import WebhookSender
 from backend.metrics import Metrics
+from backend.pictures import CallerPictures
 from backend.pool_metrics import PoolMetrics
 from backend.rate_limits import RateLimits
 from backend.redis_watch import RedisNews, RedisWatch, redis_options
@@ -73,6 +75,7 @@ class Services:
     generator: ImageGenerator
     watchers: Watchers
     rate_limits: RateLimits
+    pictures: CallerPictures
     metrics: Metrics
     tracing: Tracing
 
@@ -137,6 +140,7 @@ def build_services(settings: Settings) -> Services:
         generator=ImageGenerator(runner, settings.request_deadline_s, settings.log_prompts),
         watchers=Watchers(settings.threads // 2),
         rate_limits=RateLimits(settings, redis),
+        pictures=_caller_pictures(settings),
         metrics=metrics,
         tracing=tracing,
     )
@@ -189,6 +193,12 @@ def _known_keys(settings: Settings, database: Database) -> KnownKeys:
 def _tracing(settings: Settings) -> Tracing:
     endpoint = settings.otel_exporter_otlp_endpoint
     return OtlpTracing(endpoint) if endpoint else UNTRACED
+
+
+def _caller_pictures(settings: Settings) -> CallerPictures:
+    return CallerPictures(
+        ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_input_pixels)
+    )
 
 
 def database_url(settings: Settings) -> str | None:

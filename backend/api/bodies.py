@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import IO, Any
+from types import NoneType
+from typing import IO, Any, get_args
 
 import orjson
 from flask import Request
+from pydantic import BaseModel
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from backend.api.schemas import GenerationBody
 from backend.errors import BodyTooLarge, UnreadableBody, UnsupportedBody
 
 FORM_FIELDS_BYTES = 256 * 1024
@@ -37,7 +38,7 @@ class BoundedRequest(Request):
         return BytesIO()
 
 
-def body_limit(body: type[GenerationBody], max_image_bytes: int) -> int:
+def body_limit(body: type[BaseModel], max_image_bytes: int) -> int:
     """The most bytes a request of this kind may have: its pictures in base64, and its words."""
     pictures = sum(name in body.model_fields for name in ("image", "mask"))
     return bytes_for(pictures, max_image_bytes)
@@ -58,7 +59,7 @@ def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
         return _json_values(_whole_body(request))
 
 
-def read_values(request: Request, body: type[GenerationBody], max_bytes: int) -> dict[str, Any]:
+def read_values(request: Request, body: type[BaseModel], max_bytes: int) -> dict[str, Any]:
     """The fields a caller sent, unvalidated.
 
     Raises BodyTooLarge as soon as `max_bytes` are passed, UnsupportedBody for another
@@ -104,7 +105,7 @@ def _json_values(data: bytes) -> dict[str, Any]:
     return values
 
 
-def _form_values(request: Request, body: type[GenerationBody]) -> dict[str, Any]:
+def _form_values(request: Request, body: type[BaseModel]) -> dict[str, Any]:
     values: dict[str, Any] = {
         name: _form_value(body, name, text) for name, text in request.form.items()
     }
@@ -115,12 +116,16 @@ def _form_values(request: Request, body: type[GenerationBody]) -> dict[str, Any]
     return values
 
 
-def _form_value(body: type[GenerationBody], name: str, text: str) -> object:
+def _form_value(body: type[BaseModel], name: str, text: str) -> object:
     """A form knows only text: numbers and truths are read as JSON would write them."""
     field = body.model_fields.get(name)
-    if field is None or field.annotation not in (int, float, bool, int | None):
+    if field is None or not _types(field.annotation) <= {int, float, bool, NoneType}:
         return text
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
+
+
+def _types(annotation: Any) -> set[Any]:
+    return set(get_args(annotation)) or {annotation}

@@ -11,7 +11,6 @@ import orjson
 from flask import Blueprint, Response, g, request
 
 from ai.generation import GenerationRequest
-from ai.images import ImageLimits
 from backend.api.bodies import body_limit, read_values
 from backend.api.repeated import REPLAYED, claim_of, wants_fresh
 from backend.api.schemas import (
@@ -70,19 +69,16 @@ class _Desk:
     """Takes a request in, has it made, hands out the answer."""
 
     def __init__(self, services: Services) -> None:
-        settings = services.settings
         self._services = services
-        self._bounds = Bounds.of(settings)
+        self._bounds = Bounds.of(services.settings)
         self._models = BodyModels(self._bounds)
-        self._limits = ImageLimits(
-            max_bytes=settings.max_image_bytes, max_pixels=settings.max_input_pixels
-        )
 
     def serve(self, kind: type[GenerationBody]) -> Response:
         body = self._models.validate(kind, self._read(kind))
         if body.webhook_url is not None:
             self._services.webhooks.check(body.webhook_url)
-        asked = request_of(body, self._bounds, self._limits, self._services.settings.sd_model)
+        services = self._services
+        asked = request_of(body, self._bounds, services.pictures, services.settings.sd_model)
         status = 202 if _asynchronous() else 200
         claim = claim_of(request, body, asked, status=status)
         order = _Order(

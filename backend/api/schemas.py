@@ -142,7 +142,7 @@ class BodyModels:
         try:
             return self[body].model_validate(values)
         except ValidationError as error:
-            raise InvalidBody(_field_errors(error)) from None
+            raise InvalidBody(field_errors(error)) from None
 
 
 def _bounded(body: type[GenerationBody], bounds: Bounds) -> type[GenerationBody]:
@@ -173,7 +173,8 @@ def _required_part(annotation: Any) -> Any:
     return int if annotation == (int | None) else annotation
 
 
-def _field_errors(error: ValidationError) -> list[FieldError]:
+def field_errors(error: ValidationError) -> list[FieldError]:
+    """What pydantic found, by field and in our words."""
     return [
         FieldError(
             str(item["loc"][0]) if item["loc"] else "body", _message(item["type"], item["msg"])

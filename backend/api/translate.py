@@ -8,13 +8,14 @@ from uuid import UUID
 
 from ai.errors import InvalidRequest
 from ai.generation import GenerationRequest, Img2Img, Inpainting, Picture, Txt2Img
-from ai.images import ImageLimits, decode_base64, read_mask, read_picture
+from ai.images import read_mask, read_picture
 from backend.api.schemas import GenerationBody, Img2ImgBody, InpaintingBody, Txt2ImgBody
 from backend.bounds import Bounds
 from backend.jobs.deliveries import Delivery
 from backend.jobs.live import GenerationResult, MadeImage
 from backend.jobs.records import Job, Snapshot
 from backend.json_answers import Base64
+from backend.pictures import CallerPictures
 
 BASE_PATH = "/api/v1/ai/generation"
 WIRE_NAMES = {"denoising_strength": "strength"}
@@ -32,7 +33,7 @@ DELIVERY_TOLD = (
 
 
 def request_of(
-    body: GenerationBody, bounds: Bounds, limits: ImageLimits, default_checkpoint: str | None
+    body: GenerationBody, bounds: Bounds, pictures: CallerPictures, default_checkpoint: str | None
 ) -> GenerationRequest:
     """What `body` asks for, its pictures decoded and checked. Raises InvalidRequest."""
     words = {
@@ -50,7 +51,8 @@ def request_of(
         _check_pixels(body.width, body.height, bounds)
         return Txt2Img(**words, width=body.width, height=body.height)  # type: ignore[arg-type]
     assert isinstance(body, Img2ImgBody)
-    image = read_picture(_bytes(body.image, "image", limits), field="image", limits=limits)
+    limits = pictures.limits
+    image = read_picture(pictures.read(body.image, "image"), field="image", limits=limits)
     width, height = _size(body, image, bounds)
     words |= {"width": width, "height": height, "denoising_strength": body.strength}
     if not isinstance(body, InpaintingBody):
@@ -58,7 +60,7 @@ def request_of(
     return Inpainting(
         **words,  # type: ignore[arg-type]
         image=image,
-        mask=read_mask(_bytes(body.mask, "mask", limits), field="mask", limits=limits),
+        mask=read_mask(pictures.read(body.mask, "mask"), field="mask", limits=limits),
         mask_blur=body.mask_blur,
         inpaint_full_res=body.inpaint_full_res,
     )
@@ -166,12 +168,6 @@ def _image_answer(made: MadeImage, url_only: bool) -> dict[str, object]:
         prefix = f"data:{made.image.media_type};base64,"
         answer["image_base64"] = None if made.lost else Base64(made.image.base64, prefix)
     return answer
-
-
-def _bytes(picture: str | bytes, field: str, limits: ImageLimits) -> bytes:
-    if isinstance(picture, bytes):
-        return picture
-    return decode_base64(picture, field=field, max_bytes=limits.max_bytes)
 
 
 def _size(body: Img2ImgBody, image: Picture, bounds: Bounds) -> tuple[int, int]:

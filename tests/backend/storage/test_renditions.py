@@ -203,7 +203,7 @@ def test_no_more_are_made_at_once_than_allowed(
     running: list[int] = []
     most = []
 
-    def counted(data: bytes, info: ImageInfo, image_format: str, width: int | None) -> bytes:
+    def counted(data: bytes, info: ImageInfo, asked: Rendition) -> bytes:
         with lock:
             running.append(1)
             most.append(len(running))
@@ -292,7 +292,7 @@ def test_a_rendition_is_read_from_a_query() -> None:
 def test_every_rendition_of_every_image_has_its_own_entity_tag() -> None:
     images = [uuid4(), uuid4()]
     asked = [Rendition(), Rendition("webp"), Rendition("png"), Rendition(None, 32)]
-    asked += [Rendition("webp", 32)), Rendition("webp", 33)]
+    asked += [Rendition("webp", 32), Rendition("webp", 33)]
 
     tags = {etag(image_id, rendition) for image_id in images for rendition in asked}
 
