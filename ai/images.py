@@ -244,7 +244,7 @@ def _orientation(image: Image.Image) -> int:
 def _without_data_uri(encoded: bytes, field: str) -> bytes:
     start = encoded[:256].lstrip().lower()
     if start.startswith((b"http:", b"https:")):
-        raise InvalidImage(field, "is a URL, which is not fetched; send the picture in base64")
+        raise InvalidImage(field, "is a URL, and this server fetches none; send base64")
     if not start.startswith(b"data:"):
         return encoded
     header, comma, _ = start.partition(b",")

@@ -98,6 +98,12 @@ class JobOver(Exception):
     """The job has ended, so that it cannot be canceled."""
 
 
+class TooManyFetches(Exception):
+    """No more pictures can be fetched from URLs now."""
+
+    retry_after_s = 5.0
+
+
 class TooManyWatchers(Exception):
     """No more can watch jobs now."""
 
@@ -139,6 +145,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     StillRunning: (504, "Still running"),
     Interrupted: (503, "Interrupted"),
     PictureLost: (410, "Picture lost"),
+    TooManyFetches: (503, "Too many fetches"),
     TooManyWatchers: (503, "Too many watchers"),
     LedgerUnavailable: (503, "Database unavailable"),
 }

@@ -21,6 +21,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from backend.addresses import AddressRules
 
+READ_BYTES = 64 * 1024
 Place = tuple[int, tuple[Any, ...]]
 """An address family, and an address and port in it as sockets take them."""
 
@@ -64,6 +65,27 @@ def guarded_request(
             yield response
 
 
+class OverlongBody(Exception):
+    """The answer's body is longer than was to be read."""
+
+
+def whole_body(response: requests.Response, max_bytes: int) -> bytes:
+    """The body of a `guarded_request`'s answer, as it came.
+
+    Raises OverlongBody past `max_bytes`, requests.ReadTimeout when its time was up before its
+    end, and what reading raises.
+    """
+    body = bytearray()
+    try:
+        for piece in response.raw.stream(READ_BYTES, decode_content=False):
+            body += piece
+            if len(body) > max_bytes:
+                raise OverlongBody(f"holds more than the {max_bytes:,} bytes that are taken")
+    finally:
+        cast("GuardedAdapter", response.connection).require_time_left()
+    return bytes(body)
+
+
 class GuardedAdapter(HTTPAdapter):
     """requests' transport within `rules`. What `total_s` after a request still runs is cut."""
 
@@ -79,10 +101,17 @@ class GuardedAdapter(HTTPAdapter):
         self._rules.check_url(request.url or "")
         self._timer.start()
         response = super().send(request, *args, **kwargs)
-        if self._is_cut:  # what was heard by then may look like a whole answer
+        try:
+            self.require_time_left()
+        except requests.ReadTimeout:
             response.close()
-            raise requests.ReadTimeout("the answer took too long in all", request=request)
+            raise
         return response
+
+    def require_time_left(self) -> None:
+        """Raises requests.ReadTimeout after a cut: what was heard may look like all there is."""
+        if self._is_cut:
+            raise requests.ReadTimeout("the answer took too long in all")
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
         pool: Any = super().get_connection_with_tls_context(*args, **{**kwargs, "proxies": None})

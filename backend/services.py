@@ -49,6 +49,7 @@ from backend.storage.local import LocalImageStore
 from backend.storage.renditions import Renditions
 from backend.store_metrics import StoreMetrics
 from backend.tracing import UNTRACED, OtlpTracing, Tracing
+from backend.url_images import PictureFetcher
 
 FALLBACKS: dict[str, CpuFallback] = {"true": "on", "false": "off", "overflow": "overflow"}
 """What CPU_FALLBACK says, in the pool's words."""
@@ -196,8 +197,10 @@ def _tracing(settings: Settings) -> Tracing:
 
 
 def _caller_pictures(settings: Settings) -> CallerPictures:
+    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_input_pixels)
+    allowed = settings.allow_url_images
     return CallerPictures(
-        ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_input_pixels)
+        limits, PictureFetcher(AddressRules(), limits.max_bytes) if allowed else None
     )
 
 

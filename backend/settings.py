@@ -159,6 +159,10 @@ class Settings(BaseSettings):
         2**25, ge=4096, le=2**26, description="Pixels of one uploaded picture"
     )
 
+    allow_url_images: bool = Field(
+        False, description="Pictures may be sent as https URLs, which are then fetched"
+    )
+
     max_pixels: int = Field(2**22, ge=4096, le=2**26, description="width x height of a result")
     min_size: int = Field(64, ge=8, le=2048, description="Smallest width and height")
     max_size: int = Field(2048, ge=64, le=16384, description="Largest width and height")

@@ -31,7 +31,7 @@ FORBIDDEN_IN_PROMPT = ("\x00", "<sd_cpp_extra_args>")
 def _encoded_image(value: object) -> str | bytes:
     if isinstance(value, str | bytes):
         return value
-    raise ValueError("must be base64 text or a data URI; in multipart/form-data a file")
+    raise ValueError("must be base64 text, a data URI or a URL; in multipart/form-data a file")
 
 
 EncodedImage = Annotated[
@@ -41,8 +41,8 @@ EncodedImage = Annotated[
         {
             "type": "string",
             "contentEncoding": "base64",
-            "description": "PNG, JPEG, WebP or GIF as a data URI or bare base64; "
-            "in multipart/form-data a file",
+            "description": "PNG, JPEG, WebP or GIF as a data URI or bare base64, or its https "
+            "URL where ALLOW_URL_IMAGES is set; in multipart/form-data a file",
         }
     ),
 ]

@@ -21,11 +21,13 @@ class Received:
 class Receiver:
     """Answers with `script`, one status after the other, then with 204.
 
-    While `is_slow` it answers nothing until `let_go` is set; `headers` go with every answer.
+    While `is_slow` it answers nothing until `let_go` is set; `headers` go with every answer,
+    and `content` with those to GET.
     """
 
     script: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    content: bytes = b""
     is_slow: bool = False
     let_go: threading.Event = field(default_factory=threading.Event)
     received: list[Received] = field(default_factory=list)
@@ -43,8 +45,12 @@ def receiving(*script: int, tls: ssl.SSLContext | None = None) -> Iterator[Recei
     receiver = Receiver(list(script))
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_POST()
+            self.wfile.write(receiver.content)
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             receiver.received.append(Received(self.path, dict(self.headers), body))
             if receiver.is_slow:
                 receiver.let_go.wait(30)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,37 +14,10 @@ import requests
 from backend.addresses import AddressRefused, AddressRules
 from backend.guarded_http import guarded_request
 from tests.backend.receivers import Receiver, receiving
+from tests.backend.strangers import resolving, self_signed, serving, trusting
 
 LOCAL = AddressRules(allow_http=True, allow_private=True)
 PUBLIC = AddressRules(allow_http=True)
-
-
-class FakeResolver:
-    """Answers each look-up with the next of `answers`; the last is answered for ever."""
-
-    def __init__(self, *answers: list[str]) -> None:
-        self._answers = list(answers)
-        self.asked: list[str] = []
-
-    def __call__(self, host: str, port: int, *_: Any, **__: Any) -> list[Any]:
-        self.asked.append(host)
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        return [
-            (
-                socket.AF_INET6 if ":" in address else socket.AF_INET,
-                socket.SOCK_STREAM,
-                6,
-                "",
-                (address, port),
-            )
-            for address in answer
-        ]
-
-
-def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> FakeResolver:
-    resolver = FakeResolver(*answers)
-    monkeypatch.setattr(socket, "getaddrinfo", resolver)
-    return resolver
 
 
 def post(url: str, rules: AddressRules, **options: Any) -> int:
@@ -169,27 +139,16 @@ def test_an_answer_that_trickles_is_cut_off() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for receiver.example with its key; alone in .crt beside it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    file = tmp_path_factory.mktemp("tls") / "receiver.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    names = ["-subj", "/CN=receiver.example", "-addext", "subjectAltName=DNS:receiver.example"]
-    output = ["-keyout", str(file), "-out", str(file.with_suffix(".crt"))]
-    subprocess.run([*command.split(), *names, *output], check=True, capture_output=True)
-    file.write_text(file.read_text() + file.with_suffix(".crt").read_text())
-    return file
+    return self_signed("receiver.example", tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_is_verified_for_the_name_not_the_address(
     certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked_for: list[str | None] = []
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context = serving(certificate)
     context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
-    authority = str(certificate.with_suffix(".crt"))
-    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", authority)
+    trusting(monkeypatch, certificate)
     resolving(monkeypatch, ["127.0.0.1"])
     with receiving(tls=context) as secure:
         assert post(f"https://receiver.example:{secure.port}/hook", LOCAL) == 204

@@ -331,10 +331,10 @@ def test_an_engine_that_fails_is_a_server_error(client: OpenAI, webui: FakeWebUI
 def test_over_the_limit_the_sdk_waits_as_told_and_comes_back(
     webui: FakeWebUI, tmp_path: Path
 ) -> None:
-    env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", "RATELIMIT_GENERATION": "1/2second"}
+    env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", "RATELIMIT_GENERATION": "1/3second"}
     with running_sluice(tmp_path, env) as limited:
         with client_of(limited) as impatient:
-            generate(impatient)
+            refused(lambda: generate(impatient, n=0))
             error = refused(lambda: generate(impatient))
         assert isinstance(error, openai.RateLimitError)
         assert error.code == "rate_limit_exceeded"
