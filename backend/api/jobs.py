@@ -26,7 +26,7 @@ from backend.storage.base import parse_image_id
 DEFAULT_PAGE = 20
 LARGEST_PAGE = 100
 PAGE_QUERY = frozenset({"limit", "cursor", "status"})
-TRUE = frozenset({"1", "true", "yes"})
+TRUTHS = {"true": True, "false": False}
 END_KEPT_WITHIN_S = 5.0
 """A canceled job is over at once; to write that down may take as long as the database is busy."""
 
@@ -91,11 +91,11 @@ class _Desk:
         return self.show(name)
 
     def watch(self, name: str) -> Response:
+        preview = _preview()
         job, live = self._own(name)
         seen = request.headers.get("Last-Event-ID")
         if job.has_ended and seen == job.status:
             return Response(status=204)  # tells an EventSource to stop coming back
-        preview = request.args.get("preview", "").lower() in TRUE
         told = self._events(job, live, preview, seen, departure(request.environ))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Response(self._watchers.counted(told), mimetype="text/event-stream", headers=headers)
@@ -141,6 +141,13 @@ def _limit() -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LARGEST_PAGE):
         raise InvalidRequest("limit", f"must be 1 to {LARGEST_PAGE}")
     return int(text)
+
+
+def _preview() -> bool:
+    text = request.args.get("preview", "false")
+    if text not in TRUTHS:
+        raise InvalidRequest("preview", "must be true or false")
+    return TRUTHS[text]
 
 
 def _status() -> Status | None:

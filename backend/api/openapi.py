@@ -51,6 +51,7 @@ def document(bounds: Bounds, version: str) -> dict[str, Any]:
             "title": "Sluice",
             "version": version,
             "summary": "Images from text and pictures, over a pool of Stable Diffusion engines",
+            "description": "Clients of OpenAI's images API are served under `/v1`, beside this.",
         },
         "servers": [{"url": BASE_PATH}],
         "paths": {
@@ -95,10 +96,19 @@ def _form_name(body: type[BaseModel]) -> str:
 
 
 def _form(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same fields as in JSON, but pictures are files."""
+    """The same fields as in JSON, but pictures are files, and a form knows no null."""
     file = {"type": "string", "format": "binary", "description": "PNG, JPEG, WebP or GIF"}
-    pictures = {name: file for name in ("image", "mask") if name in schema["properties"]}
-    return {**schema, "properties": {**schema["properties"], **pictures}}
+    fields = {name: _without_null(field) for name, field in schema["properties"].items()}
+    pictures = {name: file for name in ("image", "mask") if name in fields}
+    return {**schema, "properties": fields | pictures}
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    if "anyOf" not in field:
+        return field
+    (kind,) = (kind for kind in field["anyOf"] if kind != {"type": "null"})
+    about = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
+    return {**kind, **about}
 
 
 def _generation(body: type[GenerationBody]) -> dict[str, Any]:

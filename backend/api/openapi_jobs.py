@@ -84,10 +84,10 @@ def _events() -> dict[str, Any]:
             "200": {
                 "description": "queued (position, eta_s), processing (progress, step, preview), "
                 "then succeeded, failed or canceled with the job",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": {"text/event-stream": {}},
             },
             "204": {"description": "The end was told already; do not come back"},
-            **problems((*KEYED, 404, 429, 503)),
+            **problems((*KEYED, 404, 422, 429, 503)),
         },
     }
 
