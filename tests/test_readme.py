@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from tests.running import ROOT, Sluice, running_sluice
 
 README = (ROOT / "README.md").read_text()
 CURL_LINES = re.findall(r"^    (curl (?:[^\n]*\\\n)*[^\n]+)", README, re.MULTILINE)
+
+PYTHON_LINES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,7 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_curl_lines_make_the_pictures_they_promise(alone: Sluice, visitor: Path) -> None:
-    assert len(CURL_LINES) == 5
+    assert len(CURL_LINES) == 6
     told = {}
     for line in CURL_LINES:
         command = line.replace("http://127.0.0.1:5002", alone.url)
@@ -47,7 +51,18 @@ def test_the_curl_lines_make_the_pictures_they_promise(alone: Sluice, visitor: P
     for name in ("picture.png", "like.png", "inpainted.png"):
         assert opened((visitor / name).read_bytes()).size == (256, 256)
 
+    edited = json.loads((visitor / "edited.json").read_text())
+    assert edited["output_format"] == "webp"
+    assert opened(base64.b64decode(edited["data"][0]["b64_json"])).size == (256, 256)
+
     _inpainting_left_what_the_mask_leaves_black(visitor)
+
+
+def test_the_python_lines_make_the_picture_they_promise(alone: Sluice, visitor: Path) -> None:
+    (lines,) = PYTHON_LINES
+    script = lines.replace("http://127.0.0.1:5002", alone.url)
+    subprocess.run([sys.executable, "-c", script], cwd=visitor, check=True, timeout=120)
+    assert opened((visitor / "openai.png").read_bytes()).size == (256, 256)
 
 
 def _inpainting_left_what_the_mask_leaves_black(visitor: Path) -> None:

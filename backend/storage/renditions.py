@@ -204,7 +204,7 @@ def _save_options(asked: Rendition) -> dict[str, int]:
 
 def _name(asked: Rendition) -> str:
     marks = [asked.width or "full", _quality_mark(asked)]
-    return "-".join(str(mark) for mark in marks if mark) + f".{asked.format}"
+    return ".".join(str(mark) for mark in (*marks, asked.format) if mark)
 
 
 def _quality_mark(asked: Rendition) -> str | None:

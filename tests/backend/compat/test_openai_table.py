@@ -16,7 +16,7 @@ from openai.types import (
     image_generate_params,
 )
 
-from backend.compat.openai_fields import EditsBody, GenerationsBody, VariationsBody
+from backend.compat.openai_fields import EditsBody, GenerationsBody, OpenAIBody, VariationsBody
 from tests.backend.api.conftest import NO_LIMITS
 from tests.fake_webui import FakeWebUI
 from tests.pictures import data_uri, encoded, opened, png
@@ -34,7 +34,11 @@ SDK = {
     "edits": image_edit_params.ImageEditParamsStreaming,
     "variations": image_create_variation_params.ImageCreateVariationParams,
 }
-OURS = {"generations": GenerationsBody, "edits": EditsBody, "variations": VariationsBody}
+OURS: dict[str, type[OpenAIBody]] = {
+    "generations": GenerationsBody,
+    "edits": EditsBody,
+    "variations": VariationsBody,
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def asked(
     sluice: Sluice, webui: FakeWebUI, route: str, fields: Mapping[str, object]
 ) -> tuple[requests.Response, str]:
     webui.seen.clear()
-    body = BASE[route] | fields
+    body = {**BASE[route], **fields}
     answer = sluice.http.post(f"{sluice.url}/v1/images/{route}", json=body, timeout=60)
     bodies = webui.bodies("img2img") + webui.bodies("txt2img")
     sent = [body | {"force_task_id": ""} for body in bodies]
