@@ -89,7 +89,7 @@ def _told_of(field: str) -> Iterator[None]:
         raise InvalidImage(field, "its server's certificate or TLS is not accepted") from error
     except (requests.Timeout, ReadTimeoutError) as error:
         raise InvalidImage(field, "its server did not answer in time") from error
-    except (requests.RequestException, HTTPError, OSError) as error:
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
         raise InvalidImage(field, "could not be fetched from its server") from error
 
 

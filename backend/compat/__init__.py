@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from flask import Flask
 
 from backend.api.problems import Render
-from backend.compat import openai, openai_problems, sdapi
+from backend.compat import openai, sdapi
+from backend.compat.openai import problems as openai_problems
 from backend.compat.sdapi import render as sdapi_render
 from backend.services import Services
 
 SHAPES: Mapping[str, Render] = {
     "/sdapi/": sdapi_render.render_problem,
-    f"{openai.BASE_PATH}/": openai_problems.render,
+    f"{openai.PATH}/": openai_problems.render,
 }
 """How errors look below which path; everywhere else they are problem+json."""
 
@@ -21,5 +22,4 @@ SHAPES: Mapping[str, Render] = {
 def register(app: Flask, services: Services) -> None:
     """Put every route of these doors on `app`."""
     sdapi.register(app, services)
-    for room in openai.blueprints(services):
-        app.register_blueprint(room, url_prefix=openai.BASE_PATH)
+    openai.register(app, services)

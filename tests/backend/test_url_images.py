@@ -101,6 +101,12 @@ def test_redirects_are_followed_but_not_for_ever(host: Receiver) -> None:
     assert "redirected" in complaint(host.url)
 
 
+def test_a_redirect_to_nowhere_is_a_failure(host: Receiver) -> None:
+    host.headers["Location"] = "http://[broken"
+    host.script = [302]
+    assert complaint(host.url) == "could not be fetched from its server"
+
+
 def test_only_https_is_fetched(host: Receiver) -> None:
     assert complaint(host.url, AddressRules()) == "must begin with https://"
     assert host.received == []

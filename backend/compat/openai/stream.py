@@ -9,25 +9,26 @@ from typing import Any
 
 import pybase64
 
-from ai.errors import ShuttingDown
+from ai.errors import InvalidRequest, ShuttingDown
 from ai.images import sniff
 from backend.api.events import COMMENT_EVERY_S, LOOK_S
-from backend.compat.openai_answers import NO_TOKENS, Answers, size_of
-from backend.compat.openai_problems import error_of
+from backend.compat.openai.answers import NO_TOKENS, Answers, size_of
+from backend.compat.openai.problems import error_of
 from backend.errors import problem_of
 from backend.generate import ImageGenerator
 from backend.jobs.live import LiveJob
 from backend.jobs.records import Snapshot
 from backend.json_answers import Base64, json_pieces
+from backend.storage.base import StorageError
 
 COMMENT = b": still here\n\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """What is told of `live`: up to `partial_images` previews and its end, as `what`.<event>."""
+    """What is told of `live`: up to `partial_images` previews and its end, as `name`.<event>."""
 
-    what: str
+    name: str
     live: LiveJob
     answers: Answers
     partial_images: int
@@ -64,7 +65,7 @@ class Stream:
         now = self.live.snapshot(preview=True)
         if not now.preview or now.fraction * (self.partial_images + 1) < shown + 1:
             return None
-        return _event(f"{self.what}.partial_image", self._preview(now, now.preview, shown))
+        return _event(f"{self.name}.partial_image", self._preview(now, now.preview, shown))
 
     def _preview(self, now: Snapshot, preview: bytes, index: int) -> dict[str, Any]:
         """In the format the engine drew it: a preview is not worth another encoding."""
@@ -85,11 +86,11 @@ class Stream:
         for made in result.images:
             try:
                 picture = self.answers.base64(made)
-            except Exception as error:
+            except (InvalidRequest, StorageError) as error:
                 yield _failed(error)
                 return
             about = {"b64_json": picture, "size": size_of(made), **self.answers.about()}
-            yield _event(f"{self.what}.completed", about | {"usage": NO_TOKENS})
+            yield _event(f"{self.name}.completed", about | {"usage": NO_TOKENS})
 
 
 def _event(name: str, body: dict[str, Any]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -58,7 +58,12 @@ OWN_WORDS = ("negative_prompt", "steps", "cfg_scale", "seed", "sampler_name", "s
 
 
 class PaintingBody(OpenAIBody):
-    """What a request in words may say beside: how good, in which format, shown meanwhile."""
+    """What a request in words may say beside: how good, in which format, shown meanwhile.
+
+    `events` begins the names of its stream's events.
+    """
+
+    events: ClassVar[str]
 
     prompt: str
     quality: Quality = "auto"
@@ -75,11 +80,15 @@ class PaintingBody(OpenAIBody):
 class GenerationsBody(PaintingBody):
     """POST /images/generations."""
 
+    events = "image_generation"
+
     style: Literal["vivid", "natural"] = "vivid"
 
 
 class EditsBody(PaintingBody):
     """POST /images/edits."""
+
+    events = "image_edit"
 
     image: EncodedImage
     mask: EncodedImage | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import pybase64
 
 from backend.api.translate import image_path
-from backend.compat.openai_fields import OpenAIBody, PaintingBody
+from backend.compat.openai.fields import OpenAIBody, PaintingBody
 from backend.jobs.live import GenerationResult, MadeImage
 from backend.json_answers import Base64
 from backend.storage.renditions import MIN_QUALITY, Rendition, Renditions

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from flask import Response
 
-from backend.compat.openai_translate import NAMES
+from backend.compat.openai.translate import NAMES
 from backend.errors import Problem
 
 STATUSES = {422: 400}

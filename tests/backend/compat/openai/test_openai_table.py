@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import orjson
@@ -16,7 +17,7 @@ from openai.types import (
     image_generate_params,
 )
 
-from backend.compat.openai_fields import EditsBody, GenerationsBody, OpenAIBody, VariationsBody
+from backend.compat.openai.fields import EditsBody, GenerationsBody, OpenAIBody, VariationsBody
 from tests.backend.api.conftest import NO_LIMITS
 from tests.fake_webui import FakeWebUI
 from tests.pictures import data_uri, encoded, opened, png
@@ -145,5 +146,5 @@ def shape(answer: requests.Response) -> object:
 @pytest.mark.parametrize("row", [row for row in ROWS if "`test_" in row.told], ids=str)
 def test_a_row_that_another_test_proves_names_one(row: Row) -> None:
     (name,) = re.findall(r"`(test_\w+)`", row.told)
-    others = (ROOT / "tests" / "backend" / "compat").glob("test_*.py")
+    others = Path(__file__).parent.glob("test_*.py")
     assert any(f"def {name}(" in file.read_text() for file in others)

@@ -18,7 +18,7 @@ from backend.api.schemas import (
 )
 from backend.api.translate import request_of
 from backend.bounds import Bounds
-from backend.compat.openai_fields import (
+from backend.compat.openai.fields import (
     OWN_WORDS,
     EditsBody,
     OpenAIBody,

@@ -7,7 +7,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from backend.compat.openai_problems import render
+from backend.compat.openai.problems import render
 from backend.errors import FieldError, Problem
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's front door: /v1/images/* and /v1/models, as its SDK speaks them."""
+"""POST /images/generations, /edits and /variations, GET /models and /models/<id>."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from backend.api.repeated import wants_fresh
 from backend.api.schemas import BodyModels
 from backend.bounds import Bounds
 from backend.callers import caller_of, departure
-from backend.compat.openai_answers import Answers, answers_to
-from backend.compat.openai_fields import (
+from backend.compat.openai.answers import Answers, answers_to
+from backend.compat.openai.fields import (
     EditsBody,
     GenerationsBody,
     OpenAIBody,
@@ -22,15 +22,14 @@ from backend.compat.openai_fields import (
     VariationsBody,
     validated,
 )
-from backend.compat.openai_stream import Stream
-from backend.compat.openai_translate import Translator, check_agreement
+from backend.compat.openai.stream import Stream
+from backend.compat.openai.translate import Translator, check_agreement
 from backend.errors import ModelNotFound, TooManyWatchers
 from backend.jobs.records import Terms
 from backend.json_answers import json_pieces
 from backend.services import Services
 from backend.telemetry import note_made
 
-BASE_PATH = "/v1"
 IMAGE_LIST = "image[]"
 """What the SDK calls `image` when it is given a list."""
 
@@ -46,15 +45,15 @@ def _generation(services: Services) -> Blueprint:
 
     @routes.post("/images/generations")
     def generations() -> Response:
-        return desk.serve(GenerationsBody, "image_generation")
+        return desk.serve(GenerationsBody)
 
     @routes.post("/images/edits")
     def edits() -> Response:
-        return desk.serve(EditsBody, "image_edit")
+        return desk.serve(EditsBody)
 
     @routes.post("/images/variations")
     def variations() -> Response:
-        return desk.serve(VariationsBody, "image_variation")
+        return desk.serve(VariationsBody)
 
     return routes
 
@@ -62,14 +61,17 @@ def _generation(services: Services) -> Blueprint:
 def _reading(services: Services) -> Blueprint:
     routes = Blueprint("openai_reading", __name__)
 
+    def names() -> dict[str, None]:
+        """Of every checkpoint, once: weights may differ under one name."""
+        return dict.fromkeys(checkpoint.name for checkpoint in services.pool.checkpoints())
+
     @routes.get("/models")
     def models() -> Response:
-        data = [_model(checkpoint.name) for checkpoint in services.pool.checkpoints()]
-        return _json({"object": "list", "data": data})
+        return _json({"object": "list", "data": [_model(name) for name in names()]})
 
     @routes.get("/models/<path:name>")
     def model(name: str) -> Response:
-        if all(name != checkpoint.name for checkpoint in services.pool.checkpoints()):
+        if name not in names():
             raise ModelNotFound("No checkpoint of that name is here; ask for the list.")
         return _json(_model(name))
 
@@ -87,14 +89,14 @@ class _Desk:
             bounds, BodyModels(bounds), services.pictures, settings.sd_model
         )
 
-    def serve(self, kind: type[OpenAIBody], what: str) -> Response:
+    def serve(self, kind: type[OpenAIBody]) -> Response:
         body = validated(kind, self._read(kind))
         check_agreement(body)
         asked = self._translator.request_of(body)
         base_url = self._services.settings.public_url or request.host_url.rstrip("/")
         answers = answers_to(body, self._services.renditions, base_url)
         if isinstance(body, PaintingBody) and body.stream:
-            return self._streamed(asked, answers, body.partial_images, what)
+            return self._streamed(body, asked, answers)
         return self._whole(asked, answers)
 
     def _whole(self, asked: GenerationRequest, answers: Answers) -> Response:
@@ -108,16 +110,14 @@ class _Desk:
         note_made(result)
         return _json(answers.whole(result))
 
-    def _streamed(
-        self, asked: GenerationRequest, answers: Answers, partial_images: int, what: str
-    ) -> Response:
+    def _streamed(self, body: PaintingBody, asked: GenerationRequest, answers: Answers) -> Response:
         services = self._services
         live = services.generator.begin(asked, caller=caller_of(request), terms=_terms())
         stream = Stream(
-            what=what,
+            name=body.events,
             live=live,
             answers=answers,
-            partial_images=partial_images,
+            partial_images=body.partial_images,
             generator=services.generator,
         )
         try:
