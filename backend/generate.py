@@ -46,7 +46,9 @@ class ImageGenerator:
 
         Raises what `JobRunner.accept` does.
         """
-        return self.runner.accept(request, caller=caller, detached=False, terms=terms)
+        live = self.runner.accept(request, caller=caller, detached=False, terms=terms)
+        self._note(live)
+        return live
 
     def give_up(self, live: LiveJob) -> StillRunning:
         """Nobody waits for it any more, and it goes on; what to tell who has waited."""
