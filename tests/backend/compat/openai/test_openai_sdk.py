@@ -21,6 +21,7 @@ from tests.running import Sluice, running_sluice
 
 SMALL = {"model": "gpt-image-2.5-flare", "prompt": "a red circle", "size": "64x64"}
 PLACES = 4
+KEY = "a-key-of-the-environment"
 
 
 @pytest.fixture(scope="module")
@@ -341,6 +342,20 @@ def test_over_the_limit_the_sdk_waits_as_told_and_comes_back(
         assert int(error.response.headers["retry-after"]) >= 1
         with client_of(limited, max_retries=3) as patient:
             assert generate(patient).data
+
+
+def test_a_wrong_key_is_an_authentication_error(webui: FakeWebUI, tmp_path: Path) -> None:
+    env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", "AUTH": "keys", "API_KEY": KEY}
+    with running_sluice(tmp_path, env) as closed:
+        with client_of(closed, api_key="wrong") as stranger:
+            for call in (lambda: generate(stranger), lambda: stranger.models.list()):
+                error = refused(call)
+                assert isinstance(error, openai.AuthenticationError)
+                assert error.code == "invalid_api_key"
+        with client_of(closed, api_key=KEY) as known:
+            (image,) = generate(known, response_format="url").data
+            assert list(known.models.list())
+        assert opened(closed.http.get(image.url, timeout=10).content).size == (64, 64)
 
 
 def test_a_job_that_goes_on_is_not_asked_for_again(webui: FakeWebUI, tmp_path: Path) -> None:
