@@ -256,7 +256,9 @@ def test_image_and_mask_may_be_urls_at_every_door(
         assert client.post(f"{API}/inpainting", data=body, content_type=FORM).status_code == 200
         edit = {"prompt": "x", "image": url}
         assert client.post("/v1/images/edits", data=edit, content_type=FORM).status_code == 200
-        assert len(host.received) == 5
+        webui_s = {"prompt": "x", "init_images": [url], "mask": url, "inpainting_mask_invert": 1}
+        assert client.post("/sdapi/v1/img2img", json=webui_s).status_code == 200
+        assert len(host.received) == 7
     for sent in webui.bodies("img2img"):
         assert sent["init_images"][0].endswith(b64(mask()))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Flask
 
-from ai.images import ImageLimits
 from backend.api.schemas import BodyModels
 from backend.bounds import Bounds
 from backend.compat.sdapi import generation, progress, reading, tools
@@ -19,12 +18,12 @@ PATH = "/sdapi/v1"
 def register(app: Flask, services: Services) -> None:
     """Put every route of this front door on `app`."""
     settings = services.settings
-    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_input_pixels)
+    pictures = services.pictures
     facts, chosen = Facts(services.pool), ChosenCheckpoints()
     bounds = Bounds.of(settings)
-    translator = Translator(bounds, BodyModels(bounds), limits, facts, settings.sd_model)
+    translator = Translator(bounds, BodyModels(bounds), pictures, facts, settings.sd_model)
     making = generation.blueprint(services, translator, chosen)
-    tools.add_routes(making, services, facts, limits)
+    tools.add_routes(making, services, facts, pictures.limits)
     for routes in (
         making,
         progress.blueprint(services),

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from ai.extras import Extras, HiresFix
 from ai.generation import SIZE_STEP, GenerationRequest
-from ai.images import ImageLimits, decode_base64, read_mask
+from ai.images import read_mask
 from backend.api.schemas import BodyModels, GenerationBody, Img2ImgBody, InpaintingBody, Txt2ImgBody
 from backend.api.translate import request_of
 from backend.bounds import Bounds
@@ -19,6 +19,7 @@ from backend.compat.sdapi.facts import Facts
 from backend.compat.sdapi.schemas import WebUIBody, WebUIImg2Img, WebUITxt2Img
 from backend.compat.sdapi.units import units_of
 from backend.errors import FieldError, InvalidBody
+from backend.pictures import CallerPictures
 
 NO_WORDS = " "
 """A WebUI takes an empty prompt; this means the same to every engine."""
@@ -40,7 +41,7 @@ class Translator:
 
     bounds: Bounds
     models: BodyModels
-    limits: ImageLimits
+    pictures: CallerPictures
     facts: Facts
     default_checkpoint: str | None
 
@@ -52,7 +53,7 @@ class Translator:
         self._require_few(body)
         kind, values = self._plain(body, chosen)
         plain = self.models.validate(kind, values)
-        asked = request_of(plain, self.bounds, self.limits, self.default_checkpoint)
+        asked = request_of(plain, self.bounds, self.pictures, self.default_checkpoint)
         extras = self._extras(body)
         return asked if extras == Extras() else replace(asked, extras=extras)
 
@@ -83,12 +84,12 @@ class Translator:
         values |= {"image": body.init_images[0], "strength": body.denoising_strength}
         if not body.mask:
             return Img2ImgBody, values
-        mask = inverted(body.mask, self.limits) if body.inpainting_mask_invert else body.mask
+        mask = inverted(body.mask, self.pictures) if body.inpainting_mask_invert else body.mask
         painted = {"mask_blur": body.mask_blur, "inpaint_full_res": body.inpaint_full_res}
         return InpaintingBody, values | painted | {"mask": mask}
 
     def _extras(self, body: WebUIBody) -> Extras:
-        control, details = units_of(body.alwayson_scripts, self.limits)
+        control, details = units_of(body.alwayson_scripts, self.pictures.limits)
         vae = body.override_settings.sd_vae
         self.facts.require_vae(vae)
         asked: dict[str, Any] = {
@@ -143,10 +144,9 @@ class Translator:
             raise InvalidBody([FieldError(field, message)])
 
 
-def inverted(mask: str, limits: ImageLimits) -> bytes:
+def inverted(mask: str, pictures: CallerPictures) -> bytes:
     """The mask with black and white exchanged, as a PNG. Raises InvalidImage."""
-    data = decode_base64(mask, field="mask", max_bytes=limits.max_bytes)
-    picture = read_mask(data, field="mask", limits=limits)
+    picture = read_mask(pictures.read(mask, "mask"), field="mask", limits=pictures.limits)
     with Image.open(BytesIO(picture.data)) as image:
         buffer = BytesIO()
         ImageOps.invert(image).save(buffer, "PNG", compress_level=1)
