@@ -18,12 +18,11 @@ PATH = "/sdapi/v1"
 def register(app: Flask, services: Services) -> None:
     """Put every route of this front door on `app`."""
     settings = services.settings
-    pictures = services.pictures
     facts, chosen = Facts(services.pool), ChosenCheckpoints()
     bounds = Bounds.of(settings)
-    translator = Translator(bounds, BodyModels(bounds), pictures, facts, settings.sd_model)
+    translator = Translator(bounds, BodyModels(bounds), services.pictures, facts, settings.sd_model)
     making = generation.blueprint(services, translator, chosen)
-    tools.add_routes(making, services, facts, pictures.limits)
+    tools.add_routes(making, services, facts)
     for routes in (
         making,
         progress.blueprint(services),

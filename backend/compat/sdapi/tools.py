@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from ai.correlation import current
 from ai.errors import GenerationCanceled
 from ai.generation import Generation
-from ai.images import ImageLimits, decode_base64, read_picture
+from ai.images import read_picture
 from ai.pictures import Picture
 from ai.tools import CAPTION, Caption, Tool, Upscale
 from backend.api.bodies import bytes_for, read_json
@@ -33,9 +33,9 @@ _AS_SAID = {
 }
 
 
-def add_routes(routes: Blueprint, services: Services, facts: Facts, limits: ImageLimits) -> None:
+def add_routes(routes: Blueprint, services: Services, facts: Facts) -> None:
     """The tools, counted as generations are."""
-    desk = _Desk(services, facts, limits)
+    desk = _Desk(services, facts)
 
     @routes.post("/extra-single-image")
     def extra_single_image() -> Response:
@@ -47,11 +47,11 @@ def add_routes(routes: Blueprint, services: Services, facts: Facts, limits: Imag
 
 
 class _Desk:
-    def __init__(self, services: Services, facts: Facts, limits: ImageLimits) -> None:
+    def __init__(self, services: Services, facts: Facts) -> None:
         self._pool = services.pool
         self._admission = services.admission
         self._facts = facts
-        self._limits = limits
+        self._pictures = services.pictures
         self._bounds = Bounds.of(services.settings)
         self._deadline_s = services.settings.request_deadline_s
         self._max_bytes = bytes_for(1, services.settings.max_image_bytes)
@@ -88,13 +88,14 @@ class _Desk:
 
     def _require_size(self, width: int, height: int, field: str) -> None:
         """Enlarging may go as far as a caller's pictures may, in pixels."""
-        if width * height > self._limits.max_pixels or max(width, height) > self._limits.max_side:
-            message = f"makes {width}x{height}; at most {self._limits.max_pixels:,} pixels are made"
+        limits = self._pictures.limits
+        if width * height > limits.max_pixels or max(width, height) > limits.max_side:
+            message = f"makes {width}x{height}; at most {limits.max_pixels:,} pixels are made"
             raise InvalidBody([FieldError(field, message)])
 
     def _picture(self, text: str) -> Picture:
-        data = decode_base64(text, field="image", max_bytes=self._limits.max_bytes)
-        return read_picture(data, field="image", limits=self._limits)
+        data = self._pictures.read(text, "image")
+        return read_picture(data, field="image", limits=self._pictures.limits)
 
     def _done(self, tool: Tool) -> Generation:
         """What came of it; called off when its caller goes away.

@@ -89,7 +89,7 @@ class Translator:
         return InpaintingBody, values | painted | {"mask": mask}
 
     def _extras(self, body: WebUIBody) -> Extras:
-        control, details = units_of(body.alwayson_scripts, self.pictures.limits)
+        control, details = units_of(body.alwayson_scripts, self.pictures)
         vae = body.override_settings.sd_vae
         self.facts.require_vae(vae)
         asked: dict[str, Any] = {

@@ -9,9 +9,10 @@ from pydantic import Field, StringConstraints, field_validator
 
 from ai.extras import ControlUnit, DetailUnit
 from ai.generation import Picture
-from ai.images import ImageLimits, decode_base64, read_mask, read_picture
+from ai.images import read_mask, read_picture
 from backend.compat.sdapi.schemas import LaxBody, Part, Prompt, validated
 from backend.errors import FieldError, InvalidBody
+from backend.pictures import CallerPictures
 
 Unit = TypeVar("Unit")
 MAX_UNITS = 3
@@ -93,7 +94,7 @@ class ADetailerUnit(LaxBody):
 
 
 def units_of(
-    scripts: Mapping[str, Any], limits: ImageLimits
+    scripts: Mapping[str, Any], pictures: CallerPictures
 ) -> tuple[tuple[ControlUnit, ...], tuple[DetailUnit, ...]]:
     """The units that are switched on. Raises InvalidBody or InvalidImage.
 
@@ -105,7 +106,7 @@ def units_of(
         at = f"alwayson_scripts.{name}"
         arguments = _arguments(script, at)
         if name.lower() == "controlnet":
-            control = tuple(_read(arguments, at, lambda unit, at: _control(unit, at, limits)))
+            control = tuple(_read(arguments, at, lambda unit, at: _control(unit, at, pictures)))
         elif name.lower() == "adetailer":
             details = () if arguments[:1] == [False] else tuple(_read(arguments, at, _detail))
         elif arguments and arguments[0] is not False:
@@ -138,7 +139,7 @@ def _arguments(script: Any, at: str) -> list[Any]:
     return arguments
 
 
-def _control(values: dict[str, Any], at: str, limits: ImageLimits) -> ControlUnit | None:
+def _control(values: dict[str, Any], at: str, pictures: CallerPictures) -> ControlUnit | None:
     unit = validated(ControlNetUnit, values, at)
     if not unit.enabled:
         return None
@@ -149,8 +150,8 @@ def _control(values: dict[str, Any], at: str, limits: ImageLimits) -> ControlUni
     words = unit.model_dump(exclude={"enabled", "image", "input_image", "mask"})
     return ControlUnit(
         **words,
-        image=_picture(image, f"{at}image", limits, read_picture),
-        mask=_picture(mask, f"{at}mask", limits, read_mask),
+        image=_picture(image, f"{at}image", pictures, read_picture),
+        mask=_picture(mask, f"{at}mask", pictures, read_mask),
     )
 
 
@@ -162,14 +163,13 @@ def _detail(values: dict[str, Any], at: str) -> DetailUnit | None:
 
 
 def _picture(
-    text: Any, field: str, limits: ImageLimits, read: Callable[..., Picture]
+    text: Any, field: str, pictures: CallerPictures, read: Callable[..., Picture]
 ) -> Picture | None:
     if not text:
         return None
     if not isinstance(text, str):
         raise InvalidBody([FieldError(field, "must be base64 text or a data URI")])
-    data = decode_base64(text, field=field, max_bytes=limits.max_bytes)
-    return read(data, field=field, limits=limits)
+    return read(pictures.read(text, field), field=field, limits=pictures.limits)
 
 
 def _old_name(value: Any) -> Any:
