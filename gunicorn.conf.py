@@ -1,4 +1,7 @@
-"""gunicorn's settings: one process with threads, since the pool's queue lives in the process."""
+"""gunicorn's settings: one process with threads, for the pool's queue lives in the process.
+
+WEB_WORKERS of them where the queue is shared with Celery workers.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ settings = Settings()
 
 wsgi_app = "backend:create_app()"
 bind = f"{settings.host}:{settings.port}"
-workers = 1
+workers = settings.web_workers
 worker_class = "gthread"
 threads = settings.threads
 worker_connections = settings.threads + 1000
@@ -47,7 +50,7 @@ loglevel = "warning"
 def on_starting(server: Any) -> None:
     configure_logging(settings)
     _forget_processes_of_before()
-    if server.cfg.workers != 1:
+    if server.cfg.workers != 1 and settings.celery_broker_url is None:
         raise SystemExit(
             "Several web processes cannot keep one request in flight per WebUI: run one worker "
             "and raise THREADS."

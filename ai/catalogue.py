@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ai.engines.base import Checkpoint, Device, Engine, EngineFacts, Sampler
+from ai.engines.base import Checkpoint, Device, EngineFacts, Known, Sampler
 from ai.errors import (
     InvalidRequest,
     NoEngine,
@@ -42,7 +42,7 @@ class Match:
 class Catalogue:
     """Facts of each engine as last told, and answers from them. The pool guards its use."""
 
-    def __init__(self, engines: Sequence[Engine], cpu_fallback: CpuFallback) -> None:
+    def __init__(self, engines: Sequence[Known], cpu_fallback: CpuFallback) -> None:
         gpu = [engine for engine in engines if engine.tier == "gpu"]
         cpu = [engine for engine in engines if engine.tier == "cpu"]
         self._main = [engine.name for engine in gpu or cpu]
@@ -70,6 +70,10 @@ class Catalogue:
     def unbar(self, engine: str, checkpoint: str) -> None:
         self._barred.discard((engine, checkpoint))
         self._matches.clear()
+
+    def facts(self) -> dict[str, EngineFacts]:
+        """What each engine that was ever reached told last."""
+        return dict(self._facts)
 
     def takes_part(self, engine: str) -> bool:
         """Whether the pool ever sends `engine` anything."""

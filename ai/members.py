@@ -69,6 +69,7 @@ class Member:
             device=self.engine.device,
             state=self.health.state,
             loaded=self.loaded,
+            places=self.slots,
             in_flight=self.in_flight,
             queue=queue,
             last_error=self.health.last_error,

@@ -12,7 +12,7 @@ from typing import Any
 from ai.catalogue import Match
 from ai.correlation import NOBODY, Correlation
 from ai.dispatch import Dispatch
-from ai.engines.base import Checkpoint, Engine, ListName, Sampler, WebUILike
+from ai.engines.base import Checkpoint, Engine, EngineFacts, ListName, Sampler, WebUILike
 from ai.errors import (
     DeadlineExceeded,
     EngineError,
@@ -211,6 +211,20 @@ class EnginePool:
         return self._dispatch.give_up(case, cause)
 
     # What there is.
+
+    def serves(self, request: GenerationRequest) -> bool:
+        """Whether some engine could make this now, or once its turn comes."""
+        with self._dispatch.changed:
+            try:
+                self._require_engine(self._dispatch.catalogue.match(request), time.monotonic())
+            except GenerationError:
+                return False
+            return self._accepting
+
+    def facts(self) -> dict[str, EngineFacts]:
+        """What each engine that was ever reached told last, by its name."""
+        with self._dispatch.changed:
+            return self._dispatch.catalogue.facts()
 
     def status(self) -> tuple[EngineStatus, ...]:
         """Every engine as it is now."""

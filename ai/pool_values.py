@@ -70,6 +70,8 @@ class Outcome:
 class EngineStatus:
     """One engine as the pool sees it now. `queue` counts the waiting it could serve.
 
+    `places` is how many requests may be in flight there, 0 while it is not usable.
+
     state: "up" is asked, "cooling" rests after a failure, "down" does not answer probes,
     "unknown" has not been probed yet.
     """
@@ -79,6 +81,7 @@ class EngineStatus:
     device: Device
     state: EngineState
     loaded: str | None
+    places: int
     in_flight: int
     queue: int
     last_error: str | None

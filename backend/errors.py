@@ -6,7 +6,7 @@ Front doors render a `Problem` in their own shape; none decides a status itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from uuid import UUID
@@ -111,6 +111,14 @@ class TooManyWatchers(Exception):
     retry_after_s = 10.0
 
 
+class KeptFailure(Exception):
+    """A job failed in another process, which kept this `code` and message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 STATUS: dict[type[Exception], tuple[int, str]] = {
     ai_errors.ImageTooLarge: (413, "Picture too large"),
     ai_errors.InvalidRequest: (422, "Invalid request"),
@@ -163,6 +171,8 @@ def problem_of(error: Exception) -> Problem:
     """What to tell the caller of `error`; INTERNAL for what the table does not hold."""
     if isinstance(error, HTTPException):
         return _http_problem(error)
+    if isinstance(error, KeptFailure):
+        return _kept_problem(error)
     for base in type(error).__mro__:
         if base in STATUS:
             status, title = STATUS[base]
@@ -177,6 +187,21 @@ def problem_of(error: Exception) -> Problem:
                 getattr(error, "limit", None),
             )
     return INTERNAL
+
+
+def _kept_problem(error: KeptFailure) -> Problem:
+    """As it was where it happened, but for what was not kept."""
+    for kind in _kinds(*STATUS):
+        if snake_case(kind.__name__) == error.code:
+            status, title = next(STATUS[base] for base in kind.__mro__ if base in STATUS)
+            return Problem(status, error.code, title, str(error))
+    return INTERNAL
+
+
+def _kinds(*bases: type[Exception]) -> Iterator[type[Exception]]:
+    for base in bases:
+        yield base
+        yield from _kinds(*base.__subclasses__())
 
 
 def snake_case(name: str) -> str:

@@ -6,15 +6,16 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic
 
 from structlog.contextvars import bind_contextvars
 
-from ai.errors import GenerationCanceled, ShuttingDown
+from ai.errors import GenerationCanceled
 from ai.generation import GenerationRequest
 from backend.errors import StillRunning
-from backend.jobs.live import GenerationResult, LiveJob
+from backend.jobs.live import GenerationResult
 from backend.jobs.records import LedgerUnavailable, Terms
-from backend.jobs.runner import JobRunner
+from backend.jobs.runners import Opened, Runner
 from backend.storage.base import StorageError, StorageFull
 
 log = logging.getLogger(__name__)
@@ -24,40 +25,40 @@ CALLER_CHECK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class ImageGenerator:
+class ImageGenerator(Generic[Opened]):
     """Makes and keeps images. `deadline_s` bounds a request from its arrival to its answer.
 
     What the request's log line is to say of the job is told here; with `log_prompts` also what
     was to be painted.
     """
 
-    runner: JobRunner
+    runner: Runner[Opened]
     deadline_s: float
     log_prompts: bool = False
 
-    def start(self, request: GenerationRequest, *, caller: str, terms: Terms) -> LiveJob:
-        """Queue `request` as a job that nobody waits for. Raises what `JobRunner.accept` does."""
+    def start(self, request: GenerationRequest, *, caller: str, terms: Terms) -> Opened:
+        """Queue `request` as a job that nobody waits for. Raises what `Runner.accept` does."""
         live = self.runner.accept(request, caller=caller, detached=True, terms=terms)
-        self._note(live)
+        self._note(live, request)
         return live
 
-    def begin(self, request: GenerationRequest, *, caller: str, terms: Terms) -> LiveJob:
+    def begin(self, request: GenerationRequest, *, caller: str, terms: Terms) -> Opened:
         """Queue `request` for a caller who watches it: `cancel` it when he leaves.
 
-        Raises what `JobRunner.accept` does.
+        Raises what `Runner.accept` does.
         """
         live = self.runner.accept(request, caller=caller, detached=False, terms=terms)
-        self._note(live)
+        self._note(live, request)
         return live
 
-    def give_up(self, live: LiveJob) -> StillRunning:
+    def give_up(self, live: Opened) -> StillRunning:
         """Nobody waits for it any more, and it goes on; what to tell who has waited."""
-        live.attendance.leave()
+        live.leave()
         try:
             self.runner.detach(live)
         except (StorageError, LedgerUnavailable) as error:
             log.warning("job not detached", extra={"error": str(error)})
-        return StillRunning(live.job.id, self.deadline_s)
+        return StillRunning(live.id, self.deadline_s)
 
     def generate(
         self,
@@ -80,31 +81,32 @@ class ImageGenerator:
         live = self.runner.accept(
             request, caller=caller, detached=False, terms=terms, attended=True
         )
-        self._note(live)
-        self._wait(live, caller_left)
-        if live.result is None:
-            if live.ticket is not None:
-                bind_contextvars(engine=live.ticket.engine, attempts=live.ticket.attempts)
-            raise live.error or ShuttingDown
-        outcome = live.result.outcome
-        bind_contextvars(engine=outcome.engine, attempts=outcome.attempts)
-        if url_only and any(made.image_id is None for made in live.result.images):
+        self._note(live, request)
+        try:
+            self._wait(live, caller_left)
+        finally:
+            live.leave()
+        try:
+            result = live.end()
+        finally:
+            bind_contextvars(**live.made_by())
+        if url_only and any(made.image_id is None for made in result.images):
             self.runner.release_key(live)
-            raise StorageFull(live.result.warnings[0])
-        return live.result
+            raise StorageFull(result.warnings[0])
+        return result
 
-    def _note(self, live: LiveJob) -> None:
-        bind_contextvars(job_id=str(live.job.id))
+    def _note(self, live: Opened, request: GenerationRequest) -> None:
+        bind_contextvars(job_id=str(live.id))
         if self.log_prompts:
-            bind_contextvars(prompt=live.request.prompt)
+            bind_contextvars(prompt=request.prompt)
 
-    def _wait(self, live: LiveJob, caller_left: Callable[[], bool]) -> None:
+    def _wait(self, live: Opened, caller_left: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.deadline_s
         while not live.over.is_set():
-            if live.attendance.serve(CALLER_CHECK_S):
+            if live.wait(CALLER_CHECK_S):
                 continue
             if caller_left():
-                live.attendance.leave()
+                live.leave()
                 self.runner.cancel(live)
                 raise GenerationCanceled("The caller went away.")
             if time.monotonic() > deadline:

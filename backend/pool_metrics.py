@@ -10,8 +10,9 @@ from prometheus_client.registry import Collector
 from ai.correlation import Correlation
 from ai.errors import EngineError, GenerationError
 from ai.generation import Work
-from ai.pool import EnginePool, EngineStatus, Outcome
+from ai.pool import EngineStatus, Outcome
 from backend.metrics import Metrics
+from backend.pool_view import PoolView
 from backend.tracing import Tracing
 
 STATES = ("up", "cooling", "down", "unknown")
@@ -24,7 +25,7 @@ class PoolMetrics(Collector):
     """
 
     def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
-        self._pool: EnginePool | None = None
+        self._pool: PoolView | None = None
         self._metrics = metrics
         self._tracing = tracing
         self._switches = metrics.counter(
@@ -53,7 +54,7 @@ class PoolMetrics(Collector):
             "sluice_engine_seconds", "Time an engine took for a request", "engine"
         )
 
-    def watch(self, pool: EnginePool) -> None:
+    def watch(self, pool: PoolView) -> None:
         """Report `pool`'s state at each scrape."""
         self._pool = pool
         self._metrics.add_collector(self)

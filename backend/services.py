@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from sqlalchemy import Engine as Database
@@ -28,19 +30,26 @@ from backend.addresses import AddressRules
 from backend.api.events import Watchers
 from backend.api.translate import BASE_PATH
 from backend.generate import ImageGenerator
+from backend.jobs.bulletin import Bulletin
+from backend.jobs.celery_runner import CeleryRunner
 from backend.jobs.database import open_database
 from backend.jobs.deliveries import Deliveries
 from backend.jobs.idempotency import IdempotencyKeys
 from backend.jobs.ledger import JobLedger
+from backend.jobs.line import Bounds as LineBounds
+from backend.jobs.line import JobLine
+from backend.jobs.remote_pool import RemotePool
 from backend.jobs.repeats import Repeats
 from backend.jobs.results import ResultCache
 from backend.jobs.retention import Retention
 from backend.jobs.runner import JobRunner
+from backend.jobs.runners import Runner
 from backend.jobs.signing import signing_key
 from backend.jobs.webhooks import WebhookSender
 from backend.metrics import Metrics
 from backend.pictures import CallerPictures
 from backend.pool_metrics import PoolMetrics
+from backend.pool_view import PoolView
 from backend.rate_limits import RateLimits
 from backend.redis_watch import RedisNews, RedisWatch, redis_options
 from backend.settings import LOCAL_WEBUI_URL, Settings
@@ -64,16 +73,16 @@ class Services:
     known_keys: KnownKeys
     admission: Admission
     redis: RedisWatch | None
-    pool: EnginePool
+    pool: PoolView
     store: ImageStore
     renditions: Renditions
     ledger: JobLedger
     keys: IdempotencyKeys
     retention: Retention
-    runner: JobRunner
+    runner: Runner[Any]
     webhooks: WebhookSender
     deliveries: Deliveries
-    generator: ImageGenerator
+    generator: ImageGenerator[Any]
     watchers: Watchers
     rate_limits: RateLimits
     pictures: CallerPictures
@@ -101,28 +110,34 @@ class Services:
 def build_services(settings: Settings) -> Services:
     """The services that `settings` describe, started."""
     metrics = Metrics(is_shared=settings.prometheus_multiproc_dir is not None)
-    tracing = _tracing(settings)
+    tracing = build_tracing(settings)
     pool_metrics = PoolMetrics(metrics, tracing)
-    pool = EnginePool(build_engines(settings), pool_policy(settings), events=pool_metrics)
-    pool_metrics.watch(pool)
     database = open_database(database_url(settings), settings.data_dir)
-    base_url = (settings.public_url or "") + BASE_PATH
-    ledger, keys = JobLedger(database, base_url), IdempotencyKeys(database)
+    ledger, keys = build_ledger(settings, database), IdempotencyKeys(database)
     webhooks = _webhook_sender(settings, database, metrics)
-    store = LocalImageStore(
-        settings.data_dir,
-        max_bytes=settings.image_cache_bytes,
-        ttl_s=settings.image_ttl,
-        protected=ledger.pictures_in_use,
-        for_group=settings.accel_prefix is not None,
-    )
+    store = build_store(settings, ledger)
     metrics.add_collector(StoreMetrics(store, settings.data_dir))
-    results = ResultCache(pool, ledger, store, count=metrics.result_looked_up)
-    repeats = Repeats(results if settings.result_cache else None)
-    known_keys = _known_keys(settings, database)
-    redis = _redis(settings, metrics)
-    admission = Admission(_quotas(redis), _caller_rules(settings, known_keys, pool))
-    runner = JobRunner(pool, ledger, store, repeats, admission, webhooks.nudge, tracing)
+    known_keys = build_known_keys(settings, database)
+    redis = build_redis(settings, metrics)
+
+    def admission_to(pool: PoolView) -> Admission:
+        return Admission(build_quotas(redis), caller_rules(settings, known_keys, pool))
+
+    build_makers = _makers_elsewhere if settings.celery_broker_url else _makers_here
+    pool, admission, runner = build_makers(
+        _Parts(
+            settings,
+            database,
+            ledger,
+            store,
+            webhooks,
+            metrics,
+            tracing,
+            pool_metrics,
+            admission_to,
+        )
+    )
+    pool_metrics.watch(pool)
     services = Services(
         settings=settings,
         database=database,
@@ -154,6 +169,71 @@ def build_services(settings: Settings) -> Services:
     return services
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What those who make images are built of."""
+
+    settings: Settings
+    database: Database
+    ledger: JobLedger
+    store: ImageStore
+    webhooks: WebhookSender
+    metrics: Metrics
+    tracing: Tracing
+    pool_metrics: PoolMetrics
+    admission_to: Callable[[PoolView], Admission]
+
+
+def _makers_here(parts: _Parts) -> tuple[PoolView, Admission, Runner[Any]]:
+    """This process's own pool, and a runner that has it make the jobs."""
+    settings = parts.settings
+    pool = EnginePool(build_engines(settings), pool_policy(settings), events=parts.pool_metrics)
+    results = ResultCache(pool, parts.ledger, parts.store, count=parts.metrics.result_looked_up)
+    repeats = Repeats(results if settings.result_cache else None)
+    admission, told = parts.admission_to(pool), parts.webhooks.nudge
+    runner = JobRunner(pool, parts.ledger, parts.store, repeats, admission, told, parts.tracing)
+    return pool, admission, runner
+
+
+def _makers_elsewhere(parts: _Parts) -> tuple[PoolView, Admission, Runner[Any]]:
+    """The pools of all workers as one, and a runner that has workers make the jobs."""
+    from backend.broker import waker  # Celery is big, and nobody else needs it
+
+    settings = parts.settings
+    assert settings.redis_url is not None
+    bulletin = Bulletin(settings.redis_url.get_secret_value())
+    bounds = LineBounds(settings.max_queue, settings.max_queue_per_caller)
+    line = JobLine(parts.database, bounds)
+    pool = RemotePool(bulletin, FALLBACKS[settings.cpu_fallback], line.waiting)
+    admission = parts.admission_to(pool)
+    runner = CeleryRunner(
+        pool,
+        admission,
+        parts.ledger,
+        line,
+        parts.store,
+        bulletin,
+        wake=waker(settings),
+        told_when_ended=parts.webhooks.nudge,
+        queue_timeout_s=settings.queue_timeout_s,
+    )
+    return pool, admission, runner
+
+
+def build_ledger(settings: Settings, database: Database) -> JobLedger:
+    return JobLedger(database, (settings.public_url or "") + BASE_PATH)
+
+
+def build_store(settings: Settings, ledger: JobLedger) -> ImageStore:
+    return LocalImageStore(
+        settings.data_dir,
+        max_bytes=settings.image_cache_bytes,
+        ttl_s=settings.image_ttl,
+        protected=ledger.pictures_in_use,
+        for_group=settings.accel_prefix is not None,
+    )
+
+
 def _webhook_sender(settings: Settings, database: Database, metrics: Metrics) -> WebhookSender:
     secret = settings.webhook_secret
     return WebhookSender(
@@ -164,20 +244,20 @@ def _webhook_sender(settings: Settings, database: Database, metrics: Metrics) ->
     )
 
 
-def _redis(settings: Settings, news: RedisNews) -> RedisWatch | None:
+def build_redis(settings: Settings, news: RedisNews) -> RedisWatch | None:
     if settings.redis_url is None:
         return None
     url = settings.redis_url.get_secret_value()
     return RedisWatch(Redis.from_url(url, **redis_options()), news)
 
 
-def _quotas(redis: RedisWatch | None) -> Quotas:
+def build_quotas(redis: RedisWatch | None) -> Quotas:
     if redis is None:
         return MemoryQuotas()
     return GuardedQuotas(RedisQuotas(redis.client), MemoryQuotas(), redis)
 
 
-def _caller_rules(settings: Settings, keys: KnownKeys, pool: EnginePool) -> CallerRules:
+def caller_rules(settings: Settings, keys: KnownKeys, pool: PoolView) -> CallerRules:
     return CallerRules(
         keys=keys,
         checkpoints=pool.checkpoints,
@@ -186,12 +266,12 @@ def _caller_rules(settings: Settings, keys: KnownKeys, pool: EnginePool) -> Call
     )
 
 
-def _known_keys(settings: Settings, database: Database) -> KnownKeys:
+def build_known_keys(settings: Settings, database: Database) -> KnownKeys:
     static = settings.api_key
     return KnownKeys(KeyRegister(database).get, static.get_secret_value() if static else None)
 
 
-def _tracing(settings: Settings) -> Tracing:
+def build_tracing(settings: Settings) -> Tracing:
     endpoint = settings.otel_exporter_otlp_endpoint
     return OtlpTracing(endpoint) if endpoint else UNTRACED
 
@@ -209,12 +289,15 @@ def database_url(settings: Settings) -> str | None:
     return settings.database_url.get_secret_value() if settings.database_url else None
 
 
-def build_engines(settings: Settings) -> list[Engine]:
-    """The GPU tier's WebUIs, then the CPU tier's, then the embedded engine where it has a part."""
-    gpu: list[Engine] = [*_gpu_webuis(settings)] if settings.use_gpu else []
-    cpu: list[Engine] = [*_webuis(settings.sd_webui_cpu_url, "cpu", settings)]
+def build_engines(settings: Settings, prefix: str = "") -> list[Engine]:
+    """The GPU tier's WebUIs, then the CPU tier's, then the embedded engine where it has a part.
+
+    Their names begin with `prefix`.
+    """
+    gpu: list[Engine] = [*_gpu_webuis(settings, prefix)] if settings.use_gpu else []
+    cpu: list[Engine] = [*_webuis(settings.sd_webui_cpu_url, "cpu", settings, prefix)]
     if settings.cpu_fallback != "false" or not (gpu or cpu):
-        cpu.append(_embedded(settings))
+        cpu.append(_embedded(settings, prefix))
     return gpu + cpu
 
 
@@ -229,10 +312,10 @@ def pool_policy(settings: Settings) -> PoolPolicy:
     )
 
 
-def _gpu_webuis(settings: Settings) -> list[A1111Engine]:
+def _gpu_webuis(settings: Settings, prefix: str) -> list[A1111Engine]:
     if settings.sd_webui_url is not None:
-        return _webuis(settings.sd_webui_url, "gpu", settings)
-    local = _webui(LOCAL_WEBUI_URL, "webui", "gpu", settings)
+        return _webuis(settings.sd_webui_url, "gpu", settings, prefix)
+    local = _webui(LOCAL_WEBUI_URL, f"{prefix}webui", "gpu", settings)
     try:
         local.describe()
     except EngineError:
@@ -241,8 +324,10 @@ def _gpu_webuis(settings: Settings) -> list[A1111Engine]:
     return [local]
 
 
-def _webuis(urls: tuple[str, ...], tier: Tier, settings: Settings) -> list[A1111Engine]:
-    stem = "webui" if tier == "gpu" else "webui-cpu"
+def _webuis(
+    urls: tuple[str, ...], tier: Tier, settings: Settings, prefix: str
+) -> list[A1111Engine]:
+    stem = prefix + ("webui" if tier == "gpu" else "webui-cpu")
     names = [stem] if len(urls) == 1 else [f"{stem}-{n}" for n in range(1, len(urls) + 1)]
     return [_webui(url, name, tier, settings) for url, name in zip(urls, names, strict=True)]
 
@@ -259,11 +344,12 @@ def _webui(url: str, name: str, tier: Tier, settings: Settings) -> A1111Engine:
     )
 
 
-def _embedded(settings: Settings) -> OpenVinoEngine:
+def _embedded(settings: Settings, prefix: str) -> OpenVinoEngine:
     folder = settings.sd_cpu_model or CHECKPOINT_DIR
     name = CHECKPOINT_NAME if settings.sd_cpu_model is None else Path(folder).name
     return OpenVinoEngine(
         folder,
+        name=f"{prefix}embedded",
         checkpoint_name=name,
         threads=settings.embedded_threads,
         precision=settings.embedded_precision,

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     threads: int = Field(
         160, ge=4, le=2000, description="Requests served at once, waiting ones included"
     )
+    web_workers: int = Field(
+        1, ge=1, le=256, description="Web processes; more only with CELERY_BROKER_URL"
+    )
     trusted_proxies: int = Field(
         0, ge=0, le=10, description="How many proxies in front set X-Forwarded-For and -Proto"
     )
@@ -118,6 +121,22 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr | None = Field(
         None, description="Keeps the limits, exact across processes; unset: this process's memory"
+    )
+    celery_broker_url: SecretStr | None = Field(
+        None,
+        description="Workers make the images, woken through this broker (`redis://`, `amqp://`, "
+        "`sqs://`); unset: this process does",
+    )
+    worker_name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,60}$",
+        description="Begins the names of a worker's engines; unset: its host's",
+    )
+    worker_ahead: int = Field(
+        1, ge=0, le=1000, description="Jobs a worker may have waiting for its engines"
+    )
+    worker_lease_s: float = Field(
+        15.0, ge=1, le=600, description="Until the jobs of a worker that died are another's"
     )
     ratelimit_enabled: bool = Field(True, description="false: no limits at all")
     ratelimit_global: str = Field(
@@ -281,6 +300,32 @@ class Settings(BaseSettings):
 
         parse_many(value)
         return value
+
+    @property
+    def worker_threads(self) -> int:
+        """How many jobs a worker's engines can be at work on."""
+        gpu = 1 if self.sd_webui_url is None else len(self.sd_webui_url)
+        return gpu * self.sd_webui_concurrency + len(self.sd_webui_cpu_url) + 1
+
+    @model_validator(mode="after")
+    def _scaled_out_whole(self) -> Settings:
+        if self.celery_broker_url is None:
+            if self.web_workers > 1:
+                raise ValueError(
+                    "WEB_WORKERS: several web processes cannot keep one request in flight per "
+                    "WebUI; set CELERY_BROKER_URL and run workers, or one process and raise "
+                    "THREADS"
+                )
+            return self
+        if self.redis_url is None:
+            raise ValueError("REDIS_URL must be set with CELERY_BROKER_URL: progress goes there")
+        url = self.database_url.get_secret_value() if self.database_url else ""
+        if not url.startswith("postgres"):
+            raise ValueError(
+                "DATABASE_URL must name a PostgreSQL with CELERY_BROKER_URL: web processes and "
+                "workers share the jobs there"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Settings:

@@ -22,9 +22,13 @@ class Checkpoint:
 
     def answers_to(self, asked: str) -> bool:
         """Whether a caller who wrote `asked` means this one: by name, title or hash."""
-        return asked in (self.name, self.title, f"{self.name}.safetensors") or (
-            self.hash is not None and asked == self.hash
-        )
+        return asked in self.spellings
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """All that callers may write for it."""
+        names = (self.name, self.title, f"{self.name}.safetensors")
+        return names if self.hash is None else (*names, self.hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,8 @@ class EngineFacts:
         return self.skills | self.kinds
 
 
-class Engine(Protocol):
-    """One image maker at one address.
-
-    The pool keeps at most `concurrency` calls of `generate` in flight; `interrupt` and
-    `progress` come from other threads and speak of what is running.
-    """
+class Known(Protocol):
+    """An image maker as others name it."""
 
     @property
     def name(self) -> str:
@@ -73,6 +73,14 @@ class Engine(Protocol):
 
     @property
     def device(self) -> Device: ...
+
+
+class Engine(Known, Protocol):
+    """One image maker at one address.
+
+    The pool keeps at most `concurrency` calls of `generate` in flight; `interrupt` and
+    `progress` come from other threads and speak of what is running.
+    """
 
     @property
     def concurrency(self) -> int:

@@ -11,8 +11,8 @@ import orjson
 import pybase64
 
 from backend.errors import TooManyWatchers
-from backend.jobs.live import LiveJob
 from backend.jobs.records import Snapshot
+from backend.jobs.runners import OpenJob
 
 LOOK_S = 0.5
 COMMENT_EVERY_S = 15.0
@@ -22,7 +22,7 @@ RECONNECT = b"retry: 2000\n\n"
 
 
 def stream(
-    live: LiveJob,
+    live: OpenJob,
     *,
     preview: bool,
     seen: str | None,
@@ -96,8 +96,8 @@ def _id(snapshot: Snapshot) -> str:
     return f"processing-{snapshot.step}-{snapshot.fraction:.3f}"
 
 
-def _body(live: LiveJob, snapshot: Snapshot) -> dict[str, Any]:
-    body: dict[str, Any] = {"job_id": str(live.job.id), "status": snapshot.status}
+def _body(live: OpenJob, snapshot: Snapshot) -> dict[str, Any]:
+    body: dict[str, Any] = {"job_id": str(live.id), "status": snapshot.status}
     if snapshot.status == "queued":
         return body | {"position": snapshot.position, "eta_s": snapshot.eta_s}
     body |= {

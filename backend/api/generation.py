@@ -105,7 +105,7 @@ class _Desk:
     def _accepted(self, order: _Order) -> Response:
         start = self._services.generator.start
         live = start(order.asked, caller=order.caller, terms=order.terms)
-        return _acceptance(live.job.id)
+        return _acceptance(live.id)
 
     def _made(self, order: _Order) -> Response:
         result = self._services.generator.generate(

@@ -18,8 +18,8 @@ from backend.api.translate import job_answer
 from backend.callers import caller_of, departure
 from backend.errors import JobNotFound, JobOver
 from backend.jobs.ledger import Cursor
-from backend.jobs.live import LiveJob
 from backend.jobs.records import STATUSES, Job, LedgerUnavailable, Status
+from backend.jobs.runners import OpenJob
 from backend.services import Services
 from backend.storage.base import parse_image_id
 
@@ -103,7 +103,7 @@ class _Desk:
     def _events(
         self,
         job: Job,
-        live: LiveJob | None,
+        live: OpenJob | None,
         preview: bool,
         seen: str | None,
         left: Callable[[], bool],
@@ -117,16 +117,16 @@ class _Desk:
         if job.has_ended:
             yield events.event(job.status, job.status, job_answer(job))
 
-    def _own(self, name: str) -> tuple[Job, LiveJob | None]:
-        """The caller's job; live while this process works on it, else as it ended."""
+    def _own(self, name: str) -> tuple[Job, OpenJob | None]:
+        """The caller's job; live while it is worked on, else as it ended."""
         job_id = parse_image_id(name)
         live = self._runner.find(job_id) if job_id else None
         job = self._ledger.get(job_id) if job_id else None
         if job is None or job.caller != caller_of(request):
             raise JobNotFound("You have no job under that id; it may have been forgotten.")
-        return job, live
+        return job, None if job.has_ended else live
 
-    def _answers(self, jobs: Sequence[tuple[Job, LiveJob | None]]) -> list[dict[str, Any]]:
+    def _answers(self, jobs: Sequence[tuple[Job, OpenJob | None]]) -> list[dict[str, Any]]:
         deliveries = self._deliveries.of_jobs([job.id for job, _ in jobs])
         return [
             job_answer(

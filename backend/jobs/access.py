@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Executable, Row, Table, insert
+from sqlalchemy import Connection, Engine, Executable, Row, Table, insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from backend.jobs.records import KeyTaken, LedgerUnavailable
@@ -47,6 +47,17 @@ class Access:
     def rows(self, query: Executable) -> Sequence[Row[Any]]:
         with _reached(), self._database.connect() as connection:
             return connection.execute(query).all()
+
+    def changed(self, statement: Executable) -> Sequence[Row[Any]]:
+        """The rows that `statement`, which is to return them, has changed."""
+        with _reached(), self._database.begin() as connection:
+            return connection.execute(statement).all()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Statements of one's own, carried out together or not at all."""
+        with _reached(), self._database.begin() as connection:
+            yield connection
 
 
 def insisted(change: Callable[[], Answer], closing: threading.Event) -> Answer | None:

@@ -19,9 +19,11 @@ def new_job(
     job_id: UUID,
     request: GenerationRequest,
     caller: str,
-    detached: bool,
     store: ImageStore,
     correlation: Correlation,
+    *,
+    detached: bool,
+    fresh: bool,
 ) -> Job:
     """A queued job, with all it needs to outlive this process if `detached`.
 
@@ -37,6 +39,7 @@ def new_job(
         created_at=datetime.now(UTC),
         request_id=correlation.request_id,
         traceparent=correlation.traceparent,
+        fresh=fresh,
     )
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import orjson
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, func, make_url, select
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE_BUSY_S = 10.0
 """A statement waits so long for another process's lock before it fails."""
+MIGRATING = 0x51_1CF
+"""The advisory lock of whoever migrates: several processes may start at a time."""
 POSTGRES_CONNECT_S = 5
 POSTGRES_STATEMENT_MS = 10_000
 
@@ -76,6 +78,8 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(MIGRATING)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -14,13 +14,15 @@ from backend.jobs.access import Access
 from backend.jobs.codec import picture_ids
 from backend.jobs.deliveries import due, jobs_with_pending, promised, withdrawn
 from backend.jobs.idempotency import claimed, given_up, released
-from backend.jobs.records import ENDED, NO_TERMS, Ending, Job, Status, Terms
+from backend.jobs.records import ENDED, NO_TERMS, UNFINISHED, Ending, Job, Status, Terms
 from backend.jobs.slate import Slate
 from backend.jobs.tables import idempotency_keys, images, jobs
 from backend.jobs.webhook_body import webhook_body
 
 Cursor = tuple[datetime, UUID]
 """Where a page begins: after the job made then, with that id."""
+
+WAITING: frozenset[Status] = frozenset({"queued"})
 
 
 class JobLedger:
@@ -75,7 +77,17 @@ class JobLedger:
         """The job is over, and its webhook is due; False when it already was."""
         return self._end(job_id, ending)
 
-    def _end(self, job_id: UUID, ending: Ending, *then: Executable) -> bool:
+    def expired(self, job_id: UUID, ending: Ending) -> bool:
+        """A job that waited too long is over; False when it no longer waits."""
+        return self._end(job_id, ending, open_to=WAITING)
+
+    def _end(
+        self,
+        job_id: UUID,
+        ending: Ending,
+        *then: Executable,
+        open_to: Collection[Status] = UNFINISHED,
+    ) -> bool:
         noted = self._slate.ended(job_id, ending)
         if noted is not None:
             return noted
@@ -84,7 +96,7 @@ class JobLedger:
         made = _images_made(job_id, ending.result)
         return self._changed(
             update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.status.not_in(ENDED))
+            .where(jobs.c.id == job_id, jobs.c.status.in_(open_to))
             .values(ended_at=at, **_added_up(ending)),
             *((insert(images).values(made),) if made else ()),
             *given_up(job_id, ending),

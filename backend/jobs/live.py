@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
+from ai.errors import ShuttingDown
 from ai.generation import GeneratedImage, GenerationRequest
 from ai.pool import Outcome, Ticket
 from backend.jobs.attendance import Attendance
@@ -41,6 +44,25 @@ class GenerationResult:
     cached: bool = False
 
 
+class SharedLook:
+    """Many watchers cost those who know how a job stands one `look` (it takes `preview`)."""
+
+    def __init__(self, look: Callable[[bool], Snapshot]) -> None:
+        self._look = look
+        self._looking = threading.Lock()
+        self._seen: dict[bool, tuple[float, Snapshot]] = {}
+
+    def take(self, preview: bool) -> Snapshot:
+        """What was seen last, or now where that is too long ago."""
+        with self._looking:
+            seen_at, seen = self._seen.get(preview, (float("-inf"), None))
+            now = time.monotonic()
+            if seen is None or now - seen_at >= SNAPSHOT_FRESH_S:
+                seen = self._look(preview)
+                self._seen[preview] = (now, seen)
+            return seen
+
+
 @dataclass(eq=False)
 class LiveJob:
     """A job from its acceptance to its end. `over` is set once its end is kept.
@@ -63,18 +85,45 @@ class LiveJob:
     error: Exception | None = None
     over: threading.Event = field(default_factory=threading.Event)
     submitting: threading.Lock = field(default_factory=threading.Lock)
-    _looking: threading.Lock = field(default_factory=threading.Lock)
-    _seen: dict[bool, tuple[float, Snapshot]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._looks = SharedLook(self._look)
+
+    @property
+    def id(self) -> UUID:
+        return self.job.id
+
+    @property
+    def created_at(self) -> datetime:
+        return self.job.created_at
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for something to do for it, and do that; False when there was nothing."""
+        return self.attendance.serve(timeout_s)
+
+    def leave(self) -> None:
+        """Wait no more."""
+        self.attendance.leave()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end was kept here, rather than left to another process."""
+        return self.result is not None or self.error is not None
+
+    def made_by(self) -> dict[str, object]:
+        """Which engine it had, and how many were asked; nothing where none was."""
+        made = self.result.outcome if self.result else self.ticket
+        return {"engine": made.engine, "attempts": made.attempts} if made else {}
+
+    def end(self) -> GenerationResult:
+        """What came of it, once it is `over`. Raises what it failed with, or ShuttingDown."""
+        if self.result is None:
+            raise self.error or ShuttingDown
+        return self.result
 
     def snapshot(self, *, preview: bool = False) -> Snapshot:
         """How it is now; many watchers cost the pool and the engine one look."""
-        with self._looking:
-            seen_at, seen = self._seen.get(preview, (float("-inf"), None))
-            now = time.monotonic()
-            if seen is None or now - seen_at >= SNAPSHOT_FRESH_S:
-                seen = self._look(preview)
-                self._seen[preview] = (now, seen)
-            return seen
+        return self._looks.take(preview)
 
     def _look(self, preview: bool) -> Snapshot:
         ticket = self.ticket

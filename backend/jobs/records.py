@@ -13,6 +13,7 @@ from ai.correlation import Correlation, current
 Status = Literal["queued", "processing", "succeeded", "failed", "canceled"]
 STATUSES: tuple[Status, ...] = ("queued", "processing", "succeeded", "failed", "canceled")
 ENDED: frozenset[Status] = frozenset({"succeeded", "failed", "canceled"})
+UNFINISHED: frozenset[Status] = frozenset(STATUSES) - ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Job:
     `result` is there once it succeeded, `error_code` and `error_message` once it failed.
     `fingerprint` is of the request and the weights used, where others may have the result too.
     `request_id` and `traceparent` are of the request it came with.
+    `fresh`: it is not to be answered with what was made for another. `owner` is the worker
+    that has it, until `lease_until` unless that is renewed.
     """
 
     id: UUID
@@ -90,6 +93,9 @@ class Job:
     fingerprint: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
+    fresh: bool = False
+    owner: UUID | None = None
+    lease_until: datetime | None = None
 
     @property
     def correlation(self) -> Correlation:

@@ -116,7 +116,11 @@ class JobRunner:
         with self._admission.admitted(request, caller, job_id) as request:
             sharing_key = None if terms.fresh else self._repeats.key_of(request, caller)
             request = request.with_seed()
-            job = new_job(job_id, request, caller, detached, self._store, terms.correlation)
+            fresh = sharing_key is None
+            told = terms.correlation
+            job = new_job(
+                job_id, request, caller, self._store, told, detached=detached, fresh=fresh
+            )
             noted = not (detached or terms.claim or terms.webhook_url)
             live = LiveJob(job, request, sharing_key, noted=noted)
             if attended:
@@ -165,6 +169,11 @@ class JobRunner:
     def find(self, job_id: UUID) -> LiveJob | None:
         """The job, while this process works on it."""
         return self._live.get(job_id)
+
+    def awaited(self, caller: str) -> list[LiveJob]:
+        """Those that `caller` waits for on a connection, oldest first."""
+        own = [x for x in self.all() if x.job.caller == caller and not x.job.detached]
+        return sorted(own, key=lambda live: live.created_at)
 
     def all(self) -> list[LiveJob]:
         with self._lock:
@@ -323,7 +332,7 @@ class JobRunner:
             return None
         if job.status == "processing":
             self._ledger.put_back(job.id)
-        key = self._repeats.key_of(request, job.caller)
+        key = None if job.fresh else self._repeats.key_of(request, job.caller)
         live = LiveJob(replace(job, status="queued"), request, key)
         self._live[job.id] = live
         self._admission.resumed(job.id, job.caller)

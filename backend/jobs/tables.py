@@ -63,8 +63,12 @@ jobs = Table(
     Column("fingerprint", String(64)),
     Column("request_id", String(128)),
     Column("traceparent", String(55)),
+    Column("fresh", Boolean, nullable=False),
+    Column("owner", Uuid),
+    Column("lease_until", UtcDateTime),
     Index("jobs_of_caller", "caller", "created_at", "id"),
     Index("jobs_by_status", "status"),
+    Index("jobs_by_owner", "owner"),
     Index("jobs_by_end", "ended_at"),
     Index("jobs_by_fingerprint", "caller", "fingerprint", "ended_at"),
 )

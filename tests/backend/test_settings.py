@@ -117,6 +117,53 @@ def test_starting_with_a_wrong_setting_names_it_and_ends_with_2() -> None:
     assert "secret" not in ended.stderr.replace("webhook_secret", "")
 
 
+SCALED_OUT = {
+    "CELERY_BROKER_URL": "redis://127.0.0.1/1",
+    "REDIS_URL": "redis://127.0.0.1/0",
+    "DATABASE_URL": "postgresql://127.0.0.1/sluice",
+    "WEB_WORKERS": "2",
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"REDIS_URL": ""},
+        {"DATABASE_URL": ""},
+        {"DATABASE_URL": "sqlite:///jobs.db"},
+        {"CELERY_BROKER_URL": ""},
+    ],
+)
+def test_scaled_out_it_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    for name, value in SCALED_OUT.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().web_workers == 2
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    (missing,) = changes
+    with pytest.raises(ValidationError, match=missing):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [({}, "CELERY_BROKER_URL"), ({**SCALED_OUT, "REDIS_URL": ""}, "REDIS_URL")],
+)
+def test_a_worker_without_what_it_needs_says_so(environ: dict[str, str], complaint: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "import backend.worker"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode != 0
+    assert complaint in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_the_readme_tells_every_setting() -> None:
     readme = (ROOT / "README.md").read_text()
     assert readme == with_table(readme), "run: python -m backend.settings_table README.md"

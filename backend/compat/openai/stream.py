@@ -5,34 +5,35 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import pybase64
 
-from ai.errors import InvalidRequest, ShuttingDown
+from ai.errors import InvalidRequest
 from ai.images import sniff
 from backend.api.events import COMMENT_EVERY_S, LOOK_S
 from backend.compat.openai.answers import NO_TOKENS, Answers, size_of
 from backend.compat.openai.problems import error_of
 from backend.errors import problem_of
 from backend.generate import ImageGenerator
-from backend.jobs.live import LiveJob
 from backend.jobs.records import Snapshot
+from backend.jobs.runners import Opened
 from backend.json_answers import Base64, json_pieces
 from backend.storage.base import StorageError
 
 COMMENT = b": still here\n\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
+@dataclass(slots=True, kw_only=True)
+class Stream(Generic[Opened]):
     """What is told of `live`: up to `partial_images` previews and its end, as `name`.<event>."""
 
     name: str
-    live: LiveJob
+    live: Opened
     answers: Answers
     partial_images: int
-    generator: ImageGenerator
+    generator: ImageGenerator[Opened]
+    goes_on: bool = False
 
     def events(self, left: Callable[[], bool]) -> Iterator[bytes]:
         """Until it is over or the watcher has `left`, who is sent a comment now and then.
@@ -46,6 +47,7 @@ class Stream:
             if left():
                 return
             if time.monotonic() > deadline:
+                self.goes_on = True
                 yield _failed(self.generator.give_up(self.live))
                 return
             event = self._partial(shown) if shown < self.partial_images else None
@@ -57,7 +59,7 @@ class Stream:
 
     def close(self) -> None:
         """The connection ended: nobody waits, unless the job was told to go on alone."""
-        if not self.live.over.is_set() and not self.live.job.detached:
+        if not self.live.over.is_set() and not self.goes_on:
             self.generator.runner.cancel(self.live)
 
     def _partial(self, shown: int) -> bytes | None:
@@ -79,9 +81,10 @@ class Stream:
         }
 
     def _end(self) -> Iterator[bytes]:
-        result = self.live.result
-        if result is None:
-            yield _failed(self.live.error or ShuttingDown())
+        try:
+            result = self.live.end()
+        except Exception as error:
+            yield _failed(error)
             return
         for made in result.images:
             try:

@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 from ai.engines.base import ListName
 from ai.extras import AUTOMATIC_VAE
-from ai.pool import EnginePool, PoolCheckpoint
+from ai.pool import PoolCheckpoint
 from backend.errors import FieldError, InvalidBody
+from backend.pool_view import PoolView
 
 FRESH_S = 10.0
 """Lists change when somebody puts a file into a folder."""
@@ -23,7 +24,7 @@ SCRIPTS = ("controlnet", "adetailer")
 class Facts:
     """The lists of all engines of `pool` together; each engine is asked once in FRESH_S."""
 
-    def __init__(self, pool: EnginePool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, pool: PoolView, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
         self._clock = clock
         self._asking = {name: threading.Lock() for name in get_args(ListName)}

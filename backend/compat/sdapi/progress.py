@@ -9,9 +9,8 @@ from flask import Blueprint, Response, request
 
 from backend.callers import caller_of
 from backend.compat.sdapi.render import json_answer
-from backend.jobs.live import LiveJob
 from backend.jobs.records import Snapshot
-from backend.jobs.runner import JobRunner
+from backend.jobs.runners import OpenJob
 from backend.services import Services
 
 _TRUE = frozenset({"1", "true", "on", "yes"})
@@ -25,7 +24,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/progress")
     def progress() -> Response:
         wants_preview = request.args.get("skip_current_image", "").lower() not in _TRUE
-        jobs = _jobs(runner, caller_of(request))
+        jobs = runner.awaited(caller_of(request))
         running = [job for job in jobs if _is_running(job)]
         if running:
             return json_answer(_running(running[-1], preview=wants_preview))
@@ -34,7 +33,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/interrupt")
     def interrupt() -> Response:
         """Those at work; where none is, those that wait."""
-        jobs = _jobs(runner, caller_of(request))
+        jobs = runner.awaited(caller_of(request))
         for job in [job for job in jobs if _is_running(job)] or jobs:
             runner.cancel(job)
         return json_answer({})
@@ -42,7 +41,7 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/skip")
     def skip() -> Response:
         """The one that progress tells of."""
-        running = [job for job in _jobs(runner, caller_of(request)) if _is_running(job)]
+        running = [job for job in runner.awaited(caller_of(request)) if _is_running(job)]
         if running:
             runner.cancel(running[-1])
         return json_answer(None)
@@ -50,23 +49,17 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def _jobs(runner: JobRunner, caller: str) -> list[LiveJob]:
-    """Those the caller waits for on a connection, oldest first; jobs asked for by id are apart."""
-    own = [live for live in runner.all() if live.job.caller == caller and not live.job.detached]
-    return sorted(own, key=lambda live: live.job.created_at)
+def _is_running(live: OpenJob) -> bool:
+    return live.snapshot().status == "processing"
 
 
-def _is_running(live: LiveJob) -> bool:
-    return live.ticket is not None and live.ticket.state == "processing"
-
-
-def _running(live: LiveJob, *, preview: bool) -> dict[str, Any]:
+def _running(live: OpenJob, *, preview: bool) -> dict[str, Any]:
     now = live.snapshot(preview=preview)
     image = pybase64.b64encode(now.preview).decode() if preview and now.preview else None
     return _progress(live, now, image=image)
 
 
-def _queued(live: LiveJob) -> dict[str, Any]:
+def _queued(live: OpenJob) -> dict[str, Any]:
     now = live.snapshot()
     place = f"Waiting in the queue at place {now.position}" if now.position else None
     return _progress(live, now, text=place)
@@ -83,10 +76,10 @@ def _idle() -> dict[str, Any]:
 
 
 def _progress(
-    live: LiveJob, now: Snapshot, *, image: str | None = None, text: str | None = None
+    live: OpenJob, now: Snapshot, *, image: str | None = None, text: str | None = None
 ) -> dict[str, Any]:
     job = "scripts_txt2img" if live.request.kind == "txt2img" else "scripts_img2img"
-    began = f"{live.job.created_at:%Y%m%d%H%M%S}"
+    began = f"{live.created_at:%Y%m%d%H%M%S}"
     return {
         "progress": now.fraction,
         "eta_relative": now.eta_s or 0.0,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from ai.pool import EnginePool
 from backend import create_app
 from backend.generate import ImageGenerator
 from backend.jobs.repeats import Repeats
@@ -37,6 +38,7 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
         settings = Settings(data_dir=tmp_path, sd_webui_url=(webui.url,), cpu_fallback="false")
         services = build_services(settings)
         store = FullStore(tmp_path / "full", max_bytes=2**20, ttl_s=60)
+        assert isinstance(services.pool, EnginePool)
         runner = JobRunner(services.pool, services.ledger, store, Repeats(None), services.admission)
         app = create_app(services=replace(services, generator=ImageGenerator(runner, 30)))
         yield app.test_client()

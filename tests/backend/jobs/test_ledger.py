@@ -185,6 +185,15 @@ def test_the_migrations_make_the_tables_that_the_code_knows(either_database: Eng
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
+def test_many_processes_may_migrate_at_once(postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    with ThreadPoolExecutor(6) as threads:
+        engines = list(threads.map(lambda _: open_database(url, tmp_path), range(6)))
+    for engine in engines:
+        JobLedger(engine).ping()
+        engine.dispose()
+
+
 def test_a_database_is_migrated_once(tmp_path: Path) -> None:
     for count in range(3):
         engine = open_database(None, tmp_path)

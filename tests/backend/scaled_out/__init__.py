@@ -1,0 +1,1 @@
+"""Web processes and Celery workers, each a process of its own."""
