@@ -14,13 +14,18 @@ WEB = {"flask", "flask_limiter", "werkzeug", "gunicorn"}
 AI_NEVER = WEB | {"celery", "sqlalchemy", "backend", "pydantic", "pydantic_settings", "redis"}
 ENVIRONMENT_READERS = {"backend/settings.py"}
 FRAMEWORK_FREE = ("backend/generate.py", "backend/jobs/", "backend/storage/", "backend/accounts/")
+FRONT_DOORS = ("backend/api/", "backend/compat/", "backend/web/")
+TASKS = ("backend/worker.py", "backend/broker.py", "backend/jobs/")
+NOT_FOR_FRONT_DOORS = ("celery", "kombu", "backend.worker", "backend.broker")
+NOT_FOR_TASKS = ("backend.api", "backend.compat", "backend.web")
+COMPOSITION = {"backend/services.py", "backend/worker.py"}
 CONCRETE = {
     "A1111Engine": "ai.engines.a1111",
     "OpenVinoEngine": "ai.engines.openvino",
     "LocalImageStore": "backend.storage.local",
     "EnginePool": "ai.pool",
 }
-"""Classes that only the composition root may build."""
+"""Classes that only the composition roots, of the service and of a worker, may build."""
 
 
 def _modules(root: Path) -> Iterator[tuple[str, ast.Module]]:
@@ -65,9 +70,17 @@ def violations(root: Path) -> list[str]:
             found += [f"{name} imports {top}" for top in sorted(tops & WEB)]
         if name not in ENVIRONMENT_READERS and _reads_environment(tree):
             found.append(f"{name} reads the environment")
-        if name != "backend/services.py":
+        if name.startswith(FRONT_DOORS):
+            found += [f"{name} imports {m}" for m in _within(imports, NOT_FOR_FRONT_DOORS)]
+        if name.startswith(TASKS):
+            found += [f"{name} imports {m}" for m in _within(imports, NOT_FOR_TASKS)]
+        if name not in COMPOSITION:
             found += [f"{name} builds {cls}" for cls in sorted(_names_used(tree) & CONCRETE.keys())]
     return found
+
+
+def _within(imports: set[str], packages: tuple[str, ...]) -> list[str]:
+    return sorted(m for m in imports if any(f"{m}.".startswith(f"{p}.") for p in packages))
 
 
 def _reads_environment(tree: ast.Module) -> bool:
@@ -90,6 +103,12 @@ def test_no_module_imports_against_the_rules() -> None:
         ("ai/pool.py", "import os\nos.environ['X']", "ai/pool.py reads the environment"),
         ("ai/routing.py", "import time", "ai/routing.py imports time"),
         ("ai/engines/a.py", "from ai.pool import EnginePool", "ai/engines/a.py imports ai.pool"),
+        ("backend/api/x.py", "from celery import Celery", "backend/api/x.py imports celery"),
+        (
+            "backend/jobs/x.py",
+            "from backend.api.translate import BASE_PATH",
+            "backend/jobs/x.py imports backend.api.translate",
+        ),
         ("backend/generate.py", "import flask", "backend/generate.py imports flask"),
         (
             "backend/api/x.py",

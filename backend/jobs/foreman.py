@@ -94,15 +94,12 @@ class Foreman:
 
     # Jobs.
 
-    def make_next(self) -> bool:
-        """Have the job whose turn it is made, if an engine is idle; else call the others.
-
-        False when nothing was made.
-        """
-        if not self._took_place(0):
+    def make_next(self) -> None:
+        """See the job whose turn it is through, if an engine is idle; else call the others."""
+        if self._took_place(0):
+            self._make_one(self._claimed())
+        else:
             self._bulletin.call_workers()
-            return False
-        return self._make_one(self._claimed())
 
     def _took_place(self, ahead: int) -> bool:
         """One for a job, of those there are and `ahead` more."""
@@ -113,7 +110,8 @@ class Foreman:
             self._held += 1
             return True
 
-    def _make_one(self, job: Job | None) -> bool:
+    def _make_one(self, job: Job | None) -> None:
+        """See it through, and give its place back."""
         try:
             if job is not None:
                 self._see_through(job)
@@ -123,7 +121,6 @@ class Foreman:
                 self._changed.notify_all()
             if job is not None:
                 self._looks.soon()
-        return job is not None
 
     def _claimed(self, *, beyond: int = 0) -> Job | None:
         checkpoints = self._servable()
@@ -184,7 +181,8 @@ class Foreman:
             return False
         job = self._claimed(beyond=beyond)
         if job is None:
-            return self._make_one(None)
+            self._make_one(None)
+            return False
         threading.Thread(target=self._make_one, args=(job,), name="job", daemon=True).start()
         return True
 

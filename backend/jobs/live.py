@@ -45,20 +45,19 @@ class GenerationResult:
 
 
 class SharedLook:
-    """Many watchers cost those who know how a job stands one `look` (it takes `preview`)."""
+    """Many watchers cost those who know how a job stands one look."""
 
-    def __init__(self, look: Callable[[bool], Snapshot]) -> None:
-        self._look = look
+    def __init__(self) -> None:
         self._looking = threading.Lock()
         self._seen: dict[bool, tuple[float, Snapshot]] = {}
 
-    def take(self, preview: bool) -> Snapshot:
-        """What was seen last, or now where that is too long ago."""
+    def take(self, look: Callable[[bool], Snapshot], *, preview: bool) -> Snapshot:
+        """What was seen last, or what `look` sees now where that is too long ago."""
         with self._looking:
             seen_at, seen = self._seen.get(preview, (float("-inf"), None))
             now = time.monotonic()
             if seen is None or now - seen_at >= SNAPSHOT_FRESH_S:
-                seen = self._look(preview)
+                seen = look(preview)
                 self._seen[preview] = (now, seen)
             return seen
 
@@ -85,9 +84,7 @@ class LiveJob:
     error: Exception | None = None
     over: threading.Event = field(default_factory=threading.Event)
     submitting: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self._looks = SharedLook(self._look)
+    _looks: SharedLook = field(default_factory=SharedLook)
 
     @property
     def id(self) -> UUID:
@@ -123,7 +120,7 @@ class LiveJob:
 
     def snapshot(self, *, preview: bool = False) -> Snapshot:
         """How it is now; many watchers cost the pool and the engine one look."""
-        return self._looks.take(preview)
+        return self._looks.take(self._look, preview=preview)
 
     def _look(self, preview: bool) -> Snapshot:
         ticket = self.ticket

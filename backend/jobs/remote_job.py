@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from ai.errors import GenerationCanceled, ShuttingDown
@@ -35,7 +36,8 @@ class RemoteJob:
         self.id = job_id
         self.over = threading.Event()
         self.patient = True
-        self._looks = SharedLook(lambda preview: look(job_id, preview))
+        self._look = partial(look, job_id)
+        self._looks = SharedLook()
         self._kept = kept
         self._restored = restored
         self._job: Job | None = None
@@ -49,7 +51,7 @@ class RemoteJob:
 
     def snapshot(self, *, preview: bool = False) -> Snapshot:
         """How it is now; many watchers cost Redis one look."""
-        return self._looks.take(preview)
+        return self._looks.take(self._look, preview=preview)
 
     def made_by(self) -> dict[str, object]:
         """Its engine and attempts, once its end was asked for; nothing where there were none."""

@@ -205,6 +205,7 @@ def test_a_killed_workers_job_ends_once_on_the_other(town: Town) -> None:
     with receiving() as receiver, town.held():
         job_id = left.submit(seed=400, webhook_url=receiver.url)
         at_work, other = town.busy()
+        left.await_job(job_id, lambda job: job["runs"] == 1, "its start is kept")
         town.workers[at_work].kill()
         town.webuis[other].model.state.release()
         job = right.await_status(job_id, "succeeded")
