@@ -77,8 +77,8 @@ def test_my_own_is_stopped_at_the_gpu(sluice: Sluice, webui: FakeWebUI, way: str
     with painting(sluice, webui) as made:
         assert ask(sluice, ME, "POST", way)[0] == 200
         status, body = made.result()
+        wait_until(lambda: webui.model.state.interrupted, "the WebUI is told")
     assert (status, body["code"]) == (409, "generation_canceled")
-    assert webui.model.state.interrupted is True
 
 
 def test_a_request_that_waits_is_told_of_and_can_be_called_off(
