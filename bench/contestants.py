@@ -1,0 +1,153 @@
+"""Who is compared: each a front door that listens, and how it is asked for a picture."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import requests
+
+from bench import dialects
+from bench.load import Request
+from bench.nginx import limited_proxy
+from bench.processes import serving
+from bench.upstream import Upstream
+from tests.running import ROOT, Sluice, free_port, running_redis, running_sluice
+
+DIRECT, NGINX, LITELLM, PLAIN = "direct", "nginx", "LiteLLM", "plain Flask"
+SLUICE, SLUICE_SDAPI, SLUICE_OPENAI = "Sluice", "Sluice /sdapi", "Sluice /v1"
+
+MOST_CONNECTIONS = 512
+SLUICE_SETTINGS = {
+    "THREADS": str(MOST_CONNECTIONS + 88),
+    "TRUSTED_PROXIES": "1",
+    "SD_WEBUI_CONCURRENCY": "64",
+    "MAX_QUEUE": "2000",
+    "MAX_QUEUE_PER_CALLER": "2000",
+    "RATELIMIT_GLOBAL": "1000000/minute",
+    "RATELIMIT_GENERATION": "1000000/minute",
+    "RATELIMIT_IMAGES": "1000000/minute",
+    "CPU_FALLBACK": "false",
+}
+"""Everything on, with limits that count every request and refuse none."""
+
+LITELLM_PYTHON = ROOT / ".venv-litellm/bin/python"
+_LITELLM_KEY = "sk-bench"
+_LITELLM_CONFIG = {
+    "model_list": [
+        {
+            "model_name": "sd",
+            "litellm_params": {"model": "openai/sd", "api_base": "{api_base}", "api_key": "none"},
+            "model_info": {"mode": "image_generation"},
+        }
+    ],
+    "general_settings": {"master_key": _LITELLM_KEY},
+    "litellm_settings": {"telemetry": False, "num_retries": 0},
+}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """`name` listens on `port`; `pid` and all below it are what it costs."""
+
+    name: str
+    port: int
+    pid: int
+    text_to_image: dialects.TextToImage
+
+
+@contextmanager
+def direct(upstream: Upstream) -> Iterator[list[Contestant]]:
+    yield [Contestant(DIRECT, upstream.port, upstream.pid, dialects.webui)]
+
+
+@contextmanager
+def nginx_proxy(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
+    with limited_proxy(folder / "nginx", upstream.port) as (port, pid):
+        yield [Contestant(NGINX, port, pid, dialects.webui)]
+
+
+@contextmanager
+def plain_flask(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
+    """Under gunicorn with threads, as its documentation has it."""
+    port, images = free_port(), folder / "plain-images"
+    images.mkdir()
+    command = [
+        *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"),
+        *("--worker-class", "gthread", "--threads", "8", "--config", "/dev/null"),
+        "bench.rivals.plain_flask:app",
+    ]
+    env = {"UPSTREAM": upstream.url, "IMAGES": str(images)}
+    with serving(command, port, folder / "plain.log", env) as pid:
+        yield [Contestant(PLAIN, port, pid, dialects.ours)]
+
+
+@contextmanager
+def litellm(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
+    """Its proxy, with a key and an OpenAI-shaped upstream; nobody when it is not installed."""
+    if not LITELLM_PYTHON.exists():
+        yield []
+        return
+    port, config = free_port(), folder / "litellm.json"
+    text = orjson.dumps(_LITELLM_CONFIG).decode()
+    config.write_text(text.replace("{api_base}", f"{upstream.url}/v1"))
+    command = [
+        *(str(LITELLM_PYTHON.with_name("litellm")), "--config", str(config)),
+        *("--host", "127.0.0.1", "--port", str(port)),
+    ]
+    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "127.0.0.1", "HOME": str(folder)}
+    with serving(command, port, folder / "litellm.log", env) as pid:
+        yield [Contestant(LITELLM, port, pid, _with_key(dialects.openai))]
+
+
+@contextmanager
+def sluice(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
+    """Everything on; its own API, and each other door that answers."""
+    with sluice_with_redis(folder / "sluice", {"SD_WEBUI_URL": upstream.url}) as served:
+        pid = served.process.pid
+        doors = {
+            SLUICE: dialects.ours,
+            SLUICE_SDAPI: dialects.webui,
+            SLUICE_OPENAI: dialects.openai,
+        }
+        found = [Contestant(name, served.port, pid, asked) for name, asked in doors.items()]
+        yield [each for each in found if answers(each.port, each.text_to_image(512))]
+
+
+@contextmanager
+def sluice_with_redis(folder: Path, env: Mapping[str, str]) -> Iterator[Sluice]:
+    """Sluice as it is measured: `SLUICE_SETTINGS`, limits in Redis, `env` over both."""
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        redis_url, _ = stack.enter_context(running_redis(folder))
+        settings = {**SLUICE_SETTINGS, "REDIS_URL": redis_url, **env}
+        yield stack.enter_context(running_sluice(folder, settings))
+
+
+def answers(port: int, request: Request) -> bool:
+    """Whether it answers that with a picture. Raises RuntimeError unless it has no such route."""
+    answer = requests.request(
+        request.method,
+        f"http://127.0.0.1:{port}{request.path}",
+        data=request.body,
+        headers=dict(request.headers),
+        timeout=60,
+    )
+    if answer.status_code in (404, 405):
+        return False
+    if answer.status_code != 200:
+        raise RuntimeError(f"{request.path} answers {answer.status_code}: {answer.text[:300]}")
+    return True
+
+
+def _with_key(asked: dialects.TextToImage) -> dialects.TextToImage:
+    def with_key(side: int) -> Request:
+        request = asked(side)
+        headers = {**request.headers, "Authorization": f"Bearer {_LITELLM_KEY}"}
+        return Request(request.path, request.body, request.method, headers)
+
+    return with_key
