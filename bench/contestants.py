@@ -41,7 +41,11 @@ _LITELLM_CONFIG = {
     "model_list": [
         {
             "model_name": "sd",
-            "litellm_params": {"model": "openai/sd", "api_base": "{api_base}", "api_key": "none"},
+            "litellm_params": {
+                "model": "openai/dall-e-3",
+                "api_base": "{api_base}",
+                "api_key": "none",
+            },
             "model_info": {"mode": "image_generation"},
         }
     ],
@@ -52,12 +56,16 @@ _LITELLM_CONFIG = {
 
 @dataclass(frozen=True)
 class Contestant:
-    """`name` listens on `port`; `pid` and all below it are what it costs."""
+    """`name` listens on `port`; `pid` and all below it are what it costs.
+
+    Given more than `most_connections` at a time it would be busy for minutes.
+    """
 
     name: str
     port: int
     pid: int
     text_to_image: dialects.TextToImage
+    most_connections: int = MOST_CONNECTIONS
 
 
 @contextmanager
@@ -83,7 +91,7 @@ def plain_flask(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
     ]
     env = {"UPSTREAM": upstream.url, "IMAGES": str(images)}
     with serving(command, port, folder / "plain.log", env) as pid:
-        yield [Contestant(PLAIN, port, pid, dialects.ours)]
+        yield [Contestant(PLAIN, port, pid, dialects.ours, most_connections=64)]
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def ours_img2img(picture: bytes, side: int) -> Request:
 
 
 def ours_img2img_form(picture: bytes, side: int) -> Request:
-    fields = {
+    fields: dict[str, str | bytes | tuple[str, str | bytes, str]] = {
         "prompt": PROMPT,
         "width": str(side),
         "height": str(side),

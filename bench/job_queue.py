@@ -1,54 +1,48 @@
 """A long queue: how fast jobs are taken in, what they weigh, how soon a restart has them back.
 
-    python -m bench.job_queue [--jobs 5000] [--callers 8]
-
 The WebUI hangs on the first, so that all others wait. The server is then killed and started.
 """
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import requests
 
+from bench.plan import Plan
 from bench.processes import usage
+from bench.report import Part, Table
 from tests.running import API, Sluice, running_fake_webui, running_sluice
 
+JOBS = 5000
+CALLERS = 8
 BODY = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 20}
+COLUMNS = ("jobs", "taken in a second", "kB each", "start s", "start s, empty", "queued again s")
 
 
-def main() -> None:
-    options = _options()
+def run(plan: Plan) -> Part:
+    jobs = JOBS // 10 if plan.quick else JOBS
     env = {
         "RATELIMIT_ENABLED": "false",
         "CPU_FALLBACK": "false",
-        "MAX_QUEUE": str(2 * options.jobs),
-        "MAX_QUEUE_PER_CALLER": str(2 * options.jobs),
+        "MAX_QUEUE": str(2 * jobs),
+        "MAX_QUEUE_PER_CALLER": str(2 * jobs),
     }
     with (
-        tempfile.TemporaryDirectory() as folder,
         running_fake_webui("--latency-s", "3600") as webui,
-        running_sluice(Path(folder), {"SD_WEBUI_URL": webui.url, **env}) as sluice,
+        running_sluice(plan.room("job-queue"), {"SD_WEBUI_URL": webui.url, **env}) as sluice,
     ):
         empty_start_s = _restarted(sluice)
         empty = usage(sluice.process.pid)
-        submit_s = _submit_all(sluice, options.jobs, options.callers)
+        submit_s = _submit_all(sluice, jobs, CALLERS)
         full = usage(sluice.process.pid)
         full_start_s = _restarted(sluice)
-        queued_s = _until_queued(sluice, options.jobs - 1)
-        again = usage(sluice.process.pid)
+        queued_s = _until_queued(sluice, jobs - 1)
         sluice.kill()
-    for_each_kb = (full.memory_mb - empty.memory_mb) * 1024 / options.jobs
-    print(
-        f"{options.jobs} jobs: {options.jobs / submit_s:.0f} taken in a second, "
-        f"{full.memory_mb - empty.memory_mb:.0f} MB ({for_each_kb:.1f} kB each); "
-        f"start {full_start_s:.1f} s (empty {empty_start_s:.1f} s), all queued again "
-        f"{queued_s:.1f} s later, then {again.memory_mb - empty.memory_mb:.0f} MB"
-    )
+    each_kb = (full.memory_mb - empty.memory_mb) * 1024 / jobs
+    row = (jobs, jobs / submit_s, each_kb, full_start_s, empty_start_s, queued_s)
+    return Part("job-queue", [Table("A long queue, and a restart", COLUMNS, [row])])
 
 
 def _submit_all(sluice: Sluice, jobs: int, callers: int) -> float:
@@ -84,14 +78,3 @@ def _until_queued(sluice: Sluice, count: int) -> float:
     while sluice.get(f"{API}/health").json()["queue"]["waiting"] < count:
         time.sleep(0.05)
     return time.perf_counter() - began
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=5000)
-    parser.add_argument("--callers", type=int, default=8)
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

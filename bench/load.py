@@ -26,9 +26,7 @@ class Request:
     path: str
     body: bytes | None = field(default=None, repr=False)
     method: str = "POST"
-    headers: Mapping[str, str] = field(
-        default_factory=lambda: {"Content-Type": "application/json"}
-    )
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +67,7 @@ def load(port: int, request: Request, *, connections: int, seconds: float) -> Fi
     return Figures(**orjson.loads(marked[0].removeprefix(_MARK)))
 
 
-def _command(
-    port: int, request: Request, body: str, connections: int, seconds: float
-) -> list[str]:
+def _command(port: int, request: Request, body: str, connections: int, seconds: float) -> list[str]:
     callers = max(1, min(CALLERS, MOST_PREPARED_BYTES // max(1, len(request.body or b""))))
     return [
         shutil.which("wrk") or "wrk",

@@ -1,17 +1,12 @@
 """How much of several upstreams' time the pool uses, over real HTTP.
 
-    python -m bench.pool_throughput
-
-Fake WebUIs, each a process of its own, take 100 ms for a picture; the pool is kept full. The
-bar is 0.95 of what 100 ms allow. Beside it, as "direct", what the same engines make without
-a pool, one thread each: on a busy machine that falls short too. The exit status is 1 when
-the bar is missed.
+Fake WebUIs, each a process of its own, take 100 ms for a picture; the pool is kept full. Beside
+it, as "direct", what the same engines make without a pool, one thread each: on a busy machine
+that falls short too.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +15,8 @@ from contextlib import ExitStack
 from ai.engines.a1111 import A1111Engine
 from ai.generation import Txt2Img
 from ai.pool import EnginePool, PoolPolicy
+from bench.plan import Plan
+from bench.report import Bar, Part, Table
 from tests.running import running_fake_webui
 
 LATENCY_S = 0.1
@@ -27,6 +24,23 @@ UPSTREAMS = (1, 4, 16)
 LEAST = 0.95
 WARM_UP = 3
 CALLERS = 8
+JOBS = 50
+"""For each upstream."""
+SIDE = 64
+COLUMNS = ("upstreams", "pictures/s", "of the possible", "direct, of the possible")
+
+
+def run(plan: Plan) -> Part:
+    rows, bars = [], []
+    for upstreams in UPSTREAMS:
+        possible = upstreams / LATENCY_S
+        through, directly = measure(upstreams, JOBS // 5 if plan.quick else JOBS, SIDE)
+        rows.append((upstreams, through, through / possible, directly / possible))
+        what = f"of what {upstreams} upstreams could make"
+        bars.append(Bar(what, through / possible, LEAST, is_floor=True))
+    figures = {"upstreams": list(UPSTREAMS), "per_s": [row[1] for row in rows]}
+    table = Table("The pool over upstreams of 100 ms a picture", COLUMNS, rows)
+    return Part("pool", [table], bars, figures)
 
 
 def measure(upstreams: int, jobs: int, size: int) -> tuple[float, float]:
@@ -71,22 +85,3 @@ def _directly(engines: Sequence[A1111Engine], request: Txt2Img, jobs: int) -> No
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.pool_throughput", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=150, help="for each upstream")
-    parser.add_argument("--size", type=int, default=64, help="pixels of a side")
-    options = parser.parse_args()
-    held = True
-    print(f"{'upstreams':>9} {'pictures/s':>10} {'share':>6} {'direct':>7}   bar: share {LEAST}")
-    for upstreams in UPSTREAMS:
-        possible = upstreams / LATENCY_S
-        through, directly = (rate / possible for rate in measure(upstreams, **vars(options)))
-        held &= through >= LEAST
-        print(f"{upstreams:>9} {through * possible:>10.2f} {through:>6.3f} {directly:>7.3f}")
-    return 0 if held else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -43,12 +43,8 @@ def forget_peak(pid: int) -> None:
 
 def family(pid: int) -> list[int]:
     """The process and all below it."""
-    children = [
-        int(child)
-        for thread in Path(f"/proc/{pid}/task").iterdir()
-        for child in (thread / "children").read_text().split()
-    ]
-    return [pid, *(process for child in children for process in family(child))]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(process for child in children for process in family(int(child)))]
 
 
 @contextmanager
@@ -84,8 +80,6 @@ def _is_up(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
 
 def _own(pid: int) -> Usage:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    told = dict(
-        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-    )
+    told = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     memory_mb, peak_mb = (int(told[name].split()[0]) / _KIB for name in ("VmRSS", "VmHWM"))
     return Usage(memory_mb, peak_mb, (int(fields[11]) + int(fields[12])) / TICKS_PER_S)

@@ -1,57 +1,60 @@
 """What it costs to be watched: 1,000 watchers on 50 jobs, memory and CPU for each.
 
-    python -m bench.watchers [--watchers 1000] [--jobs 50] [--seconds 30]
-
 One job is at work, half a second a step, the others wait; when one ends, all positions move.
 """
 
 from __future__ import annotations
 
-import argparse
 import resource
 import selectors
 import socket
-import tempfile
 import time
-from pathlib import Path
 
+from bench.plan import Plan
 from bench.processes import usage
+from bench.report import Part, Table
 from tests.running import API, Sluice, running_fake_webui, running_sluice
 
+WATCHERS = 1000
+JOBS = 50
+SECONDS = 15.0
 BODY = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 20}
 STEP_S = "0.5"
+COLUMNS = ("watchers", "jobs", "kB each", "CPU ms a second each", "events a second")
 
 
-def main() -> None:
-    options = _options()
-    _allow_files(4 * options.watchers)
+def run(plan: Plan) -> Part:
+    _allow_files(4 * WATCHERS)
     env = {
-        "THREADS": str(2 * options.watchers),
+        "THREADS": str(2 * WATCHERS),
         "RATELIMIT_ENABLED": "false",
         "CPU_FALLBACK": "false",
-        "MAX_QUEUE_PER_CALLER": str(options.jobs),
+        "MAX_QUEUE_PER_CALLER": str(JOBS),
     }
     with (
-        tempfile.TemporaryDirectory() as folder,
         running_fake_webui("--step-latency-s", STEP_S) as webui,
-        running_sluice(Path(folder), {"SD_WEBUI_URL": webui.url, **env}) as sluice,
+        running_sluice(plan.room("watchers"), {"SD_WEBUI_URL": webui.url, **env}) as sluice,
     ):
-        jobs = [_submit(sluice) for _ in range(options.jobs)]
-        alone = usage(sluice.process.pid)
-        watchers = [_watch(sluice, jobs[n % len(jobs)]) for n in range(options.watchers)]
-        _listen(watchers, 5.0)
-        before = usage(sluice.process.pid)
-        told = _listen(watchers, options.seconds)
-        after = usage(sluice.process.pid)
-        for watcher in watchers:
-            watcher.close()
-    cpu_s = (after.cpu_s - before.cpu_s) / options.seconds
-    memory_mb = after.memory_mb - alone.memory_mb
-    print(
-        f"{options.watchers} watchers on {options.jobs} jobs: {memory_mb:.0f} MB more "
-        f"({memory_mb * 1024 / options.watchers:.0f} kB each), "
-        f"{cpu_s:.2f} s of CPU a second ({cpu_s * 1000 / options.watchers:.2f} ms each), "
-        f"{told / options.seconds:.0f} events a second"
+        memory_mb, cpu_s, told = _watched(sluice, 3.0 if plan.quick else SECONDS)
+    row = (WATCHERS, JOBS, memory_mb * 1024 / WATCHERS, cpu_s * 1000 / WATCHERS, told)
+    return Part("watchers", [Table("Watching jobs by server-sent events", COLUMNS, [row])])
+
+
+def _watched(sluice: Sluice, seconds: float) -> tuple[float, float, float]:
+    """MB more than before; CPU seconds and events in each second."""
+    jobs = [_submit(sluice) for _ in range(JOBS)]
+    alone = usage(sluice.process.pid)
+    watchers = [_watch(sluice, jobs[n % JOBS]) for n in range(WATCHERS)]
+    _listen(watchers, 5.0)
+    before = usage(sluice.process.pid)
+    told = _listen(watchers, seconds)
+    after = usage(sluice.process.pid)
+    for watcher in watchers:
+        watcher.close()
+    return (
+        after.memory_mb - alone.memory_mb,
+        (after.cpu_s - before.cpu_s) / seconds,
+        told / seconds,
     )
 
 
@@ -86,15 +89,3 @@ def _listen(watchers: list[socket.socket], seconds: float) -> int:
 def _allow_files(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, count), hard), hard))
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--watchers", type=int, default=1000)
-    parser.add_argument("--jobs", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=30.0)
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()
