@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench certificate clean
+.PHONY: help run test lint bench bench-smoke certificate clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,17 +21,20 @@ lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## Measure what Sluice adds to a WebUI's own time, and what jobs cost
-	$(BIN)/python -m bench.overhead
-	$(BIN)/python -m bench.routing
-	$(BIN)/python -m bench.watchers
-	$(BIN)/python -m bench.job_queue
+bench: $(VENV)/.bench .venv-litellm/.done .venv-torch/.done ## Measure beside what people would use instead; about 12 minutes
+	@sh tests/install_servers.sh wrk
+	$(BIN)/python -m bench
+	$(BIN)/python -m bench.publish docs/performance.md
+
+bench-smoke: $(VENV)/.dev ## Count what a request costs: none of it may grow
+	@sh tests/install_servers.sh
+	$(BIN)/python -m bench.smoke
 
 certificate: ## Make a self-signed certificate for a first try of nginx (NAMES="host ...")
 	@deploy/nginx/self-signed.sh deploy/nginx/tls $(NAMES)
 
 clean: ## Remove the environment and caches (never the data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Sluice needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; }
@@ -47,3 +50,14 @@ $(VENV)/.run: $(VENV)/bin/python requirements.txt
 $(VENV)/.dev: $(VENV)/bin/python requirements.txt requirements-dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
+
+# The rivals that need more than we do, each in an environment of its own; without, they are left out.
+.venv-%/.done: bench/rivals/requirements-%.txt
+	@echo "Installing $* to measure beside it (once, some minutes)"
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
+	@touch $@

@@ -32,6 +32,7 @@ _LOCATION = """
         sendfile on;
         tcp_nopush on;
         location / {{ error_page 405 =200 $uri; }}
+        location = /status {{ stub_status; }}
 """
 """nginx refuses to POST to a file; said to answer that by the file, it does at once."""
 
@@ -48,6 +49,11 @@ class Upstream:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def connections(self) -> int:
+        """How many were opened to it so far, this question's included."""
+        status = requests.get(f"{self.url}/status", timeout=10).text
+        return int(status.splitlines()[2].split()[0])
 
     def make(self, side: int) -> None:
         """From now on pictures of `side` x `side`, one of SIDES."""

@@ -1,15 +1,19 @@
 #!/bin/sh
 # The real servers and the browser the tests talk to. Installed where that is allowed; without
-# them their tests skip, which CI=true turns into a failure.
+# them their tests skip, which CI=true turns into a failure. Arguments name more programs to have.
 set -eu
 missing=""
 command -v redis-server >/dev/null || missing="$missing redis-server"
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
 command -v openssl >/dev/null || missing="$missing openssl"
+command -v strace >/dev/null || missing="$missing strace"
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v prometheus >/dev/null || missing="$missing prometheus"
 command -v chromedriver >/dev/null || missing="$missing chromium-driver"
+for program in "$@"; do
+    command -v "$program" >/dev/null || missing="$missing $program"
+done
 [ -n "$missing" ] || exit 0
 run=""
 [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null && run="sudo -n"; } || true

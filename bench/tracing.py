@@ -1,0 +1,67 @@
+"""System calls of a running process, as strace tells them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MMAP_ABOVE = {"MALLOC_MMAP_THRESHOLD_": "262144"}
+"""For the traced process: whatever is bigger has the C library call mmap or mremap."""
+WAITING = frozenset({"futex", "epoll_wait", "poll", "clock_nanosleep", "restart_syscall"})
+"""How often they are called depends on the machine."""
+_CALL = re.compile(r"^\d+ +(\w+)\((.*)$", re.MULTILINE)
+_ATTACHED_WITHIN_S = 20
+
+
+class TracingForbidden(Exception):
+    """This machine lets nobody trace."""
+
+
+@dataclass
+class Trace:
+    """Calls in the order they began: name, and arguments as strace writes them."""
+
+    calls: list[tuple[str, str]] = field(default_factory=list)
+
+    def not_waiting(self) -> int:
+        return sum(name not in WAITING for name, _ in self.calls)
+
+    def allocations(self, at_least: int) -> int:
+        """How often memory for so many bytes was had from the system."""
+        return sum(_mapped(name, arguments) >= at_least for name, arguments in self.calls)
+
+
+@contextmanager
+def traced(pid: int, log: Path) -> Iterator[Trace]:
+    """Filled when the block is left. Raises FileNotFoundError without strace, TracingForbidden."""
+    program = shutil.which("strace")
+    if program is None:
+        raise FileNotFoundError("strace is not installed")
+    command = [program, "-f", "-p", str(pid), "-o", str(log)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        if "attached" not in first:
+            process.kill()
+            raise TracingForbidden(first.strip())
+        trace = Trace()
+        try:
+            yield trace
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=_ATTACHED_WITHIN_S)
+    trace.calls += _CALL.findall(log.read_text())
+
+
+def _mapped(name: str, arguments: str) -> int:
+    """Bytes that a call maps newly, or makes room for."""
+    parts = arguments.split(", ")
+    if name == "mmap" and "MAP_ANONYMOUS" in arguments:
+        return int(parts[1])
+    return int(parts[2]) if name == "mremap" else 0
