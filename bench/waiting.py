@@ -21,7 +21,7 @@ COLUMNS = ("requests", "MB before", "MB while they wait", "MB each", "refused")
 def run(plan: Plan) -> Part:
     with running_fake_webui("--latency-s", "3600") as webui:
         settings = {"SD_WEBUI_URL": webui.url, "SD_WEBUI_CONCURRENCY": "1"}
-        with sluice_with_redis(plan.room("waiting"), settings) as served:
+        with sluice_with_redis(plan.room("waiting") / "sluice", settings) as served:
             before_mb, with_mb, refused = _weighed(served)
             served.kill()
     each_mb = (with_mb - before_mb) / MOST_CONNECTIONS
