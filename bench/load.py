@@ -21,7 +21,7 @@ _MARK = "FIGURES "
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. `headers` beside those that HTTP itself needs."""
+    """What is sent, by so many `callers` in turn. `headers` beside those HTTP itself needs."""
 
     path: str
     body: bytes | None = field(default=None, repr=False)
@@ -68,7 +68,7 @@ def load(port: int, request: Request, *, connections: int, seconds: float) -> Fi
 
 
 def _command(port: int, request: Request, body: str, connections: int, seconds: float) -> list[str]:
-    callers = max(1, min(CALLERS, MOST_PREPARED_BYTES // max(1, len(request.body or b""))))
+    callers = max(1, min(request.callers, MOST_PREPARED_BYTES // max(1, len(request.body or b""))))
     return [
         shutil.which("wrk") or "wrk",
         "--threads=1",

@@ -25,7 +25,8 @@ _NEARLY_NONE = {"RATELIMIT_GENERATION": "1/hour", "TRUSTED_PROXIES": "0"}
 
 def run(plan: Plan) -> Part:
     room = plan.room("small-answers")
-    again = Request(f"{API}/txt2img", orjson.dumps(_AGAIN))
+    # Few callers: each has the result made once for himself.
+    again = Request(f"{API}/txt2img", orjson.dumps(_AGAIN), callers=8)
     with (
         upstream(room) as source,
         sluice_with_redis(room / "open", {"SD_WEBUI_URL": source.url}) as served,

@@ -42,7 +42,7 @@ def run(plan: Plan) -> Part:
                     ],
                     connections=connections,
                     rounds=plan.rounds,
-                    seconds=plan.seconds * (2 if connections >= MANY else 1),
+                    seconds=plan.seconds * (4 if connections >= MANY else 1),
                 )
     tables = [
         comparison_table(f"txt2img {side}x{side}, {connections} at a time", connections, turns)
