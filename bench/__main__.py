@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench import (
+    allocations,
+    embedded,
     job_queue,
     kept_images,
     pool_throughput,
@@ -34,10 +36,12 @@ PARTS: Mapping[str, Callable[[Plan], Part]] = {
     "waiting": waiting.run,
     "kept-images": kept_images.run,
     "small-answers": small_answers.run,
+    "allocations": allocations.run,
     "watchers": watchers.run,
     "pool": pool_throughput.run,
     "job-queue": job_queue.run,
     "routing": routing.run,
+    "embedded": embedded.run,
 }
 
 

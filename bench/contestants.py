@@ -80,8 +80,10 @@ def nginx_proxy(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
 
 
 @contextmanager
-def plain_flask(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
-    """Under gunicorn with threads, as its documentation has it."""
+def plain_flask(
+    upstream: Upstream, folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[list[Contestant]]:
+    """Under gunicorn with threads, as its documentation has it; `env` beside its own."""
     port, images = free_port(), folder / "plain-images"
     images.mkdir()
     command = [
@@ -89,13 +91,15 @@ def plain_flask(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
         *("--worker-class", "gthread", "--threads", "8", "--config", "/dev/null"),
         "bench.rivals.plain_flask:app",
     ]
-    env = {"UPSTREAM": upstream.url, "IMAGES": str(images)}
-    with serving(command, port, folder / "plain.log", env) as pid:
+    environ = {"UPSTREAM": upstream.url, "IMAGES": str(images), **(env or {})}
+    with serving(command, port, folder / "plain.log", environ) as pid:
         yield [Contestant(PLAIN, port, pid, dialects.ours, most_connections=64)]
 
 
 @contextmanager
-def litellm(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
+def litellm(
+    upstream: Upstream, folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[list[Contestant]]:
     """Its proxy, with a key and an OpenAI-shaped upstream; nobody when it is not installed."""
     if not LITELLM_PYTHON.exists():
         yield []
@@ -107,15 +111,19 @@ def litellm(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
         *(str(LITELLM_PYTHON.with_name("litellm")), "--config", str(config)),
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
-    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "127.0.0.1", "HOME": str(folder)}
-    with serving(command, port, folder / "litellm.log", env) as pid:
+    # It fetches prices from the internet otherwise, and gets a home with nothing in it.
+    environ = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HOME": str(folder), **(env or {})}
+    with serving(command, port, folder / "litellm.log", environ) as pid:
         yield [Contestant(LITELLM, port, pid, _with_key(dialects.openai))]
 
 
 @contextmanager
-def sluice(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
+def sluice(
+    upstream: Upstream, folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[list[Contestant]]:
     """Everything on; its own API, and each other door that answers."""
-    with sluice_with_redis(folder / "sluice", {"SD_WEBUI_URL": upstream.url}) as served:
+    settings = {"SD_WEBUI_URL": upstream.url, **(env or {})}
+    with sluice_with_redis(folder / "sluice", settings) as served:
         pid = served.process.pid
         doors = {
             SLUICE: dialects.ours,

@@ -48,7 +48,7 @@ def _counted(served: Sluice, source: Upstream, folder: Path) -> dict[str, float]
         _ask(served, REQUESTS)
     return found | {
         "system_calls": trace.not_waiting() / REQUESTS,
-        "picture_copies": trace.allocations(PICTURE_BYTES) / REQUESTS,
+        "picture_copies": len(trace.allocations(PICTURE_BYTES)) / REQUESTS,
     }
 
 

@@ -1,6 +1,6 @@
 """The embedded engine beside diffusers on PyTorch: the same weights, steps and size, 32 bits.
 
-    python -m bench.embedded PICTURES STEPS SIDE    the engine alone, in this process
+python -m bench.embedded PICTURES STEPS SIDE    the engine alone, in this process
 """
 
 from __future__ import annotations

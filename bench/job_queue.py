@@ -15,7 +15,7 @@ from bench.processes import usage
 from bench.report import Part, Table
 from tests.running import API, Sluice, running_fake_webui, running_sluice
 
-JOBS = 5000
+JOBS = 4000
 CALLERS = 8
 BODY = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 20}
 COLUMNS = ("jobs", "taken in a second", "kB each", "start s", "start s, empty", "queued again s")

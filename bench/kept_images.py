@@ -71,9 +71,9 @@ def _serving(room: Path) -> Iterator[list[Entry]]:
         (kept,) = behind.data_dir.rglob(url.rpartition("/")[2] + "*")
         path = f"/{kept.relative_to(behind.data_dir)}"
         yield [
-            Entry(DIRECT, static_port, static_pid, _get(path)),
-            Entry(ACCEL, front_port, front_pid, _get(url)),
-            Entry(ALONE, alone.port, alone.process.pid, _get(_made(alone))),
+            Entry(DIRECT, static_port, (static_pid,), _get(path)),
+            Entry(ACCEL, front_port, (front_pid, behind.process.pid), _get(url)),
+            Entry(ALONE, alone.port, (alone.process.pid,), _get(_made(alone))),
         ]
 
 

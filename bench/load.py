@@ -27,6 +27,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    callers: int = CALLERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ class Usage:
     cpu_s: float
 
 
-def usage(pid: int) -> Usage:
-    """Of the process `pid` and all below it; the peak is the sum of each one's own."""
-    parts = [_own(process) for process in family(pid)]
+def usage(*pids: int) -> Usage:
+    """Of these processes and all below them; the peak is the sum of each one's own."""
+    parts = [_own(process) for pid in pids for process in family(pid)]
     return Usage(
         sum(part.memory_mb for part in parts),
         sum(part.peak_mb for part in parts),
@@ -34,9 +34,9 @@ def usage(pid: int) -> Usage:
     )
 
 
-def forget_peak(pid: int) -> None:
-    """Let the peaks of the process and all below it begin anew."""
-    for process in family(pid):
+def forget_peak(*pids: int) -> None:
+    """Let the peaks of these processes and all below them begin anew."""
+    for process in (process for pid in pids for process in family(pid)):
         with suppress(OSError):
             Path(f"/proc/{process}/clear_refs").write_text("5")
 

@@ -19,11 +19,11 @@ _SETTLED_WITHIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One to be measured: who listens where, which process pays, what is asked."""
+    """One to be measured: who listens where, which processes pay, what is asked."""
 
     name: str
     port: int
-    pid: int
+    pids: tuple[int, ...]
     request: Request
 
 
@@ -108,22 +108,22 @@ def added(one: Measured, floor: Measured, read: Read) -> float:
 
 
 def _turn(entry: Entry, connections: int, seconds: float) -> Round:
-    forget_peak(entry.pid)
-    before = usage(entry.pid)
+    forget_peak(*entry.pids)
+    before = usage(*entry.pids)
     figures = load(entry.port, entry.request, connections=connections, seconds=seconds)
-    after = usage(entry.pid)
-    _settle(entry.pid)
-    cpu_ms = (usage(entry.pid).cpu_s - before.cpu_s) * 1000
+    after = usage(*entry.pids)
+    _settle(entry.pids)
+    cpu_ms = (usage(*entry.pids).cpu_s - before.cpu_s) * 1000
     return Round(figures, cpu_ms, after.memory_mb, after.peak_mb)
 
 
-def _settle(pid: int) -> None:
+def _settle(pids: tuple[int, ...]) -> None:
     """Wait while it still works for callers who have left."""
     deadline = time.monotonic() + _SETTLED_WITHIN_S
-    before = usage(pid).cpu_s
+    before = usage(*pids).cpu_s
     while time.monotonic() < deadline:
         time.sleep(_QUIET_S)
-        now = usage(pid).cpu_s
+        now = usage(*pids).cpu_s
         if now - before <= _MOST_BUSY_SHARE * _QUIET_S:
             return
         before = now

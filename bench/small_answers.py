@@ -33,10 +33,10 @@ def run(plan: Plan) -> Part:
         sluice_with_redis(room / "full", {"SD_WEBUI_URL": source.url, **_NEARLY_NONE}) as full,
     ):
         entries = [
-            Entry(REFUSED, full.port, full.process.pid, again),
-            Entry("/health", served.port, served.process.pid, _get(f"{API}/health")),
-            Entry("/health/live", served.port, served.process.pid, _get(f"{API}/health/live")),
-            Entry("result made before", served.port, served.process.pid, again),
+            Entry(REFUSED, full.port, (full.process.pid,), again),
+            Entry("/health", served.port, (served.process.pid,), _get(f"{API}/health")),
+            Entry("/health/live", served.port, (served.process.pid,), _get(f"{API}/health/live")),
+            Entry("result made before", served.port, (served.process.pid,), again),
         ]
         found = {
             connections: take_turns(

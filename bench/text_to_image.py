@@ -36,7 +36,7 @@ def run(plan: Plan) -> Part:
             for connections in counts:
                 found[side, connections] = take_turns(
                     [
-                        Entry(rival.name, rival.port, rival.pid, rival.text_to_image(side))
+                        Entry(rival.name, rival.port, (rival.pid,), rival.text_to_image(side))
                         for rival in rivals
                         if connections <= rival.most_connections
                     ],

@@ -32,9 +32,10 @@ class Trace:
     def not_waiting(self) -> int:
         return sum(name not in WAITING for name, _ in self.calls)
 
-    def allocations(self, at_least: int) -> int:
-        """How often memory for so many bytes was had from the system."""
-        return sum(_mapped(name, arguments) >= at_least for name, arguments in self.calls)
+    def allocations(self, at_least: int) -> list[int]:
+        """Bytes of each piece of memory of so many or more that was had from the system."""
+        sizes = (_mapped(name, arguments) for name, arguments in self.calls)
+        return [size for size in sizes if size >= at_least]
 
 
 @contextmanager

@@ -57,8 +57,8 @@ def _entries(served: dict[str, contestants.Contestant], picture: bytes) -> list[
     for name, dialect in asked.items():
         if name in served:
             each = served[name]
-            entries.append(Entry(name, each.port, each.pid, dialect(picture, RESULT)))
+            entries.append(Entry(name, each.port, (each.pid,), dialect(picture, RESULT)))
     for name in (contestants.PLAIN, contestants.SLUICE):
         each, form = served[name], dialects.ours_img2img_form(picture, RESULT)
-        entries.append(Entry(f"{name}, form", each.port, each.pid, form))
+        entries.append(Entry(f"{name}, form", each.port, (each.pid,), form))
     return entries
