@@ -39,7 +39,7 @@ def run(plan: Plan) -> Part:
             for each in served:
                 trace = _traced(each, side, plan)
                 pieces = trace.allocations(BIG_BYTES)
-                row = (len(pieces), sum(pieces) / 1e6, trace.not_waiting())
+                row = (len(pieces), sum(pieces) / 1e6, trace.steady())
                 rows.append((each.name, f"{side}x{side}", *(n / REQUESTS for n in row)))
     title = "Allocated by one txt2img, in pieces above 256 KiB"
     return Part("allocations", [Table(title, COLUMNS, rows)])

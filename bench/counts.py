@@ -47,7 +47,7 @@ def _counted(served: Sluice, source: Upstream, folder: Path) -> dict[str, float]
     with traced(worker, folder / "calls.txt") as trace:
         _ask(served, REQUESTS)
     return found | {
-        "system_calls": trace.not_waiting() / REQUESTS,
+        "system_calls": trace.steady() / REQUESTS,
         "picture_copies": len(trace.allocations(PICTURE_BYTES)) / REQUESTS,
     }
 

@@ -7,7 +7,6 @@ The application runs in this process, without gunicorn, every call of its own co
 
 from __future__ import annotations
 
-import statistics
 import sys
 import threading
 from pathlib import Path
@@ -50,7 +49,8 @@ def main() -> None:
     counts = [_count_one(app, watch) for _ in range(REQUESTS)]
     sys.setprofile(None)
     app.extensions["sluice"].close()
-    print(statistics.median(counts))
+    # More are seen where one that works off the road comes in between.
+    print(min(counts))
 
 
 def _count_one(app: Flask, watch: Watch) -> int:

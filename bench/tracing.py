@@ -14,7 +14,10 @@ from pathlib import Path
 MMAP_ABOVE = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 """For the traced process: whatever is bigger has the C library call mmap or mremap."""
 WAITING = frozenset({"futex", "epoll_wait", "poll", "clock_nanosleep", "restart_syscall"})
-"""How often they are called depends on the machine."""
+BATCHED = frozenset({"pread64", "pwrite64", "fcntl", "fsync", "fdatasync", "ftruncate"})
+"""What the database and the disk are told, for as many requests at once as there happen to be."""
+UNSTEADY = WAITING | BATCHED
+"""How often these are called depends on how quick the machine is."""
 _CALL = re.compile(r"^\d+ +(\w+)\((.*)$", re.MULTILINE)
 _ATTACHED_WITHIN_S = 20
 
@@ -29,8 +32,9 @@ class Trace:
 
     calls: list[tuple[str, str]] = field(default_factory=list)
 
-    def not_waiting(self) -> int:
-        return sum(name not in WAITING for name, _ in self.calls)
+    def steady(self) -> int:
+        """How many calls there were of the kinds that every machine makes alike."""
+        return sum(name not in UNSTEADY for name, _ in self.calls)
 
     def allocations(self, at_least: int) -> list[int]:
         """Bytes of each piece of memory of so many or more that was had from the system."""

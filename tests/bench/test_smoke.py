@@ -61,4 +61,4 @@ def test_big_allocations_are_told_from_small_ones_and_from_mapped_files() -> Non
         ]
     )
     assert trace.allocations(500_000) == [704512, 1052672]
-    assert trace.not_waiting() == 5
+    assert trace.steady() == 5
