@@ -23,8 +23,7 @@ lint: $(VENV)/.dev ## Check style and types
 
 bench: $(VENV)/.bench .venv-litellm/.done .venv-torch/.done ## Measure beside what people would use instead; about 12 minutes
 	@sh tests/install_servers.sh wrk
-	$(BIN)/python -m bench
-	$(BIN)/python -m bench.publish docs/performance.md
+	@$(BIN)/python -m bench; held=$$?; $(BIN)/python -m bench.publish docs/performance.md; exit $$held
 
 bench-smoke: $(VENV)/.dev ## Count what a request costs: none of it may grow
 	@sh tests/install_servers.sh
@@ -58,6 +57,6 @@ $(VENV)/.bench: $(VENV)/.dev requirements-bench.txt
 # The rivals that need more than we do, each in an environment of its own; without, they are left out.
 .venv-%/.done: bench/rivals/requirements-%.txt
 	@echo "Installing $* to measure beside it (once, some minutes)"
-	@$(PYTHON) -m venv .venv-$*
-	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
-	@touch $@
+	@{ $(PYTHON) -m venv .venv-$* && touch $@ \
+		&& .venv-$*/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<; } \
+		|| { echo "It cannot be installed and is left out" >&2; rm -rf .venv-$*; }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.contestants import DIRECT
-from bench.report import Cell, Table
+from bench.report import Cell, Table, shown
 from bench.rounds import Measured, Turns, added, cpu_per_request, p50, p95, p99, per_s
 
 COLUMNS = (
@@ -41,7 +41,7 @@ def _row(name: str, one: Measured, direct: Measured, connections: int) -> list[C
         name,
         *_latencies(name, one, direct, connections),
         one.middle(per_s),
-        f"{least:.3g}-{most:.3g}",
+        f"{shown(least)}-{shown(most)}",
         one.middle(cpu_per_request),
         one.peak_mb,
         one.failed,
@@ -50,7 +50,7 @@ def _row(name: str, one: Measured, direct: Measured, connections: int) -> list[C
 
 def _latencies(name: str, one: Measured, direct: Measured, connections: int) -> list[Cell]:
     if name == DIRECT:
-        return [f"({one.middle(quantile):.3g})" for quantile in QUANTILES]
+        return [f"({shown(one.middle(quantile))})" for quantile in QUANTILES]
     # Where a round ended before all were served once, those who were had luck.
     if min(turn.figures.requests for turn in one.rounds) < connections:
         return [None] * len(QUANTILES)

@@ -18,7 +18,7 @@ from ai.generation import Txt2Img
 from bench.dialects import PROMPT
 from bench.plan import Plan
 from bench.processes import usage
-from bench.report import Part, Table
+from bench.report import Part, Table, shown
 from tests.running import ROOT
 
 PICTURES = 5
@@ -42,7 +42,7 @@ def run(plan: Plan) -> Part:
         )
         found = json.loads(done.stdout)
         seconds = found["seconds"]
-        spread = f"{min(seconds):.3g}-{max(seconds):.3g}"
+        spread = f"{shown(min(seconds))}-{shown(max(seconds))}"
         rows.append((name, statistics.median(seconds), spread, found["peak_mb"]))
     title = f"The demo checkpoint, {SIDE}x{SIDE}, {STEPS} steps of Euler, 32 bits"
     return Part("embedded", [Table(title, COLUMNS, rows)])

@@ -26,7 +26,7 @@ class Table:
 
     def __str__(self) -> str:
         """As Markdown, aligned so that it reads well unrendered too."""
-        cells = [list(self.columns), *([_shown(cell) for cell in row] for row in self.rows)]
+        cells = [list(self.columns), *([shown(cell) for cell in row] for row in self.rows)]
         widths = [max(len(row[n]) for row in cells) for n in range(len(self.columns))]
         lines = [" | ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
         lines.insert(1, "-|-".join("-" * width for width in widths))
@@ -89,7 +89,8 @@ def read_part(name: str) -> Part | None:
     )
 
 
-def _shown(cell: Cell) -> str:
+def shown(cell: Cell) -> str:
+    """Three digits that count, or all before the point."""
     if cell is None:
         return "–"
     if isinstance(cell, float):
