@@ -33,14 +33,16 @@ def webui(side: int) -> Request:
     return Request("/sdapi/v1/txt2img", _json(asked))
 
 
-def openai(side: int) -> Request:
-    asked = {
-        "model": "sd",
+def openai(side: int, model: str | None = None) -> Request:
+    """`model` None leaves the choice to whoever is asked."""
+    asked: dict[str, object] = {
         "prompt": PROMPT,
         "n": 1,
         "size": f"{side}x{side}",
         "response_format": "b64_json",
     }
+    if model is not None:
+        asked["model"] = model
     return Request("/v1/images/generations", _json(asked))
 
 
