@@ -1,4 +1,4 @@
-"""Everything measured side by side: prints tables, writes bench/results, draws the plots.
+"""Everything measured side by side: prints tables, and writes bench/results for bench.publish.
 
     python -m bench [--quick] [--only PART ...]
 
