@@ -255,7 +255,7 @@ def test_the_checkpoints_are_the_models(client: OpenAI, webui: FakeWebUI) -> Non
 
 def test_a_checkpoint_is_asked_for_by_its_name(client: OpenAI, webui: FakeWebUI) -> None:
     generate(client, model="tinyB")
-    sent = webui.bodies("txt2img")[0]["override_settings"]["sd_model_checkpoint"]
+    sent = webui.bodies("txt2img")[-1]["override_settings"]["sd_model_checkpoint"]
     assert sent.startswith("tinyB")
 
 
