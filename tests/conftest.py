@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -15,3 +16,8 @@ settings.register_profile(
     database=None,
 )
 settings.load_profile("sluice")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: tests through the front door wait a third of their time."""
+    return (os.cpu_count() or 1) + 1

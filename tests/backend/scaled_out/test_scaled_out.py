@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import orjson
-import pytest
 import requests
 
 from tests.backend.api.job_caller import Event
@@ -17,9 +16,6 @@ from tests.backend.scaled_out.town import Town
 from tests.fake_webui import Fault
 from tests.pictures import b64, mask, png
 from tests.running import API, wait_until
-
-pytestmark = pytest.mark.xdist_group("town")
-"""The town is expensive to found: all tests in one process."""
 
 
 def told(receiver: Receiver) -> list[str]:

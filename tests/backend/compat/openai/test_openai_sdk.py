@@ -17,7 +17,7 @@ from PIL import Image
 from tests.backend.api.conftest import NO_LIMITS
 from tests.fake_webui import FakeWebUI, Fault
 from tests.pictures import encoded, opened, png
-from tests.running import Sluice, running_sluice
+from tests.running import Sluice, running_sluice, wait_until
 
 SMALL = {"model": "gpt-image-2.5-flare", "prompt": "a red circle", "size": "64x64"}
 PLACES = 4
@@ -43,6 +43,12 @@ def client(sluice: Sluice, webui: FakeWebUI) -> Iterator[OpenAI]:
     with client_of(sluice) as client:
         yield client
     webui.model.state.release()
+    wait_until(lambda: not under_way(sluice), "the jobs of the test end")
+
+
+def under_way(sluice: Sluice) -> int:
+    jobs = sluice.get("/api/v1/ai/generation/jobs").json()["jobs"]
+    return sum(job["status"] in ("queued", "processing") for job in jobs)
 
 
 def client_of(sluice: Sluice, *, max_retries: int = 0, api_key: str = "none") -> OpenAI:
@@ -234,8 +240,7 @@ def test_streams_are_counted_among_those_who_watch(
     with pytest.raises(openai.InternalServerError) as refused:
         generate(client, stream=True)
     assert refused.value.code == "too_many_watchers"
-    jobs = sluice.get("/api/v1/ai/generation/jobs").json()["jobs"]
-    assert sum(job["status"] in ("queued", "processing") for job in jobs) == PLACES
+    assert under_way(sluice) == PLACES
     for stream in streams:
         stream.close()
 
@@ -358,12 +363,14 @@ def test_a_wrong_key_is_an_authentication_error(webui: FakeWebUI, tmp_path: Path
         assert opened(closed.http.get(image.url, timeout=10).content).size == (64, 64)
 
 
-def test_a_job_that_goes_on_is_not_asked_for_again(webui: FakeWebUI, tmp_path: Path) -> None:
-    webui.seen.clear()
-    webui.model.state.hold()
-    env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", "REQUEST_DEADLINE_S": "0.2"}
-    with running_sluice(tmp_path, env) as hasty, client_of(hasty, max_retries=2) as client:
-        error = refused(lambda: generate(client))
-        assert (error.status_code, error.code) == (504, "still_running")
-        webui.model.state.release()
-    assert len(webui.bodies("txt2img")) == 1
+def test_a_job_that_goes_on_is_not_asked_for_again(tmp_path: Path) -> None:
+    with FakeWebUI() as webui:
+        webui.model.state.hold()
+        env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", "REQUEST_DEADLINE_S": "0.2"}
+        with running_sluice(tmp_path, env) as hasty, client_of(hasty, max_retries=2) as client:
+            error = refused(lambda: generate(client))
+            assert (error.status_code, error.code) == (504, "still_running")
+            assert under_way(hasty) == 1
+            webui.model.state.release()
+            wait_until(lambda: not under_way(hasty), "the job that went on ends")
+        assert len(webui.bodies("txt2img")) == 1
