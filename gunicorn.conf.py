@@ -6,6 +6,7 @@ WEB_WORKERS of them where the queue is shared with Celery workers.
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from backend.banner import banner
+from backend.memory import keep_buffers, spare_what_stays
 from backend.services import Services
 from backend.settings import Settings
 from backend.telemetry import configure_logging
@@ -48,6 +50,8 @@ loglevel = "warning"
 
 
 def on_starting(server: Any) -> None:
+    if "MALLOC_MMAP_THRESHOLD_" not in os.environ:  # the operator's own choice
+        keep_buffers()
     configure_logging(settings)
     _forget_processes_of_before()
     if server.cfg.workers != 1 and settings.celery_broker_url is None:
@@ -70,6 +74,7 @@ def post_worker_init(worker: Any) -> None:
     configure_logging(settings)
     services = worker.wsgi.extensions["sluice"]
     _drain_at_sigterm(worker, services)
+    spare_what_stays()
     host, port = worker.sockets[0].getsockname()[:2]
     print(banner(host, port, services.pool.status()), flush=True)  # noqa: T201
 

@@ -26,7 +26,11 @@ class HungUpBefore(ConnectionResetError):
 
 
 class _TimedReads(io.RawIOBase):
-    """Reads that end when the socket's timeout, as it is now, has passed over all of them."""
+    """Reads that end when the socket's timeout, as it is now, has passed over all of them.
+
+    What has come is acknowledged at once: a peer whose window is full of a picture would
+    otherwise wait 40 ms for the delayed acknowledgement, one time in thirty.
+    """
 
     def __init__(self, sock: socket.socket, reads: io.RawIOBase) -> None:
         self._sock, self._reads = sock, reads
@@ -40,6 +44,7 @@ class _TimedReads(io.RawIOBase):
         if left_s <= 0:
             raise TimeoutError("timed out")
         self._sock.settimeout(left_s)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return self._reads.readinto(buffer)
 
     def close(self) -> None:

@@ -203,7 +203,7 @@ class JobRunner:
         found = self._repeats.begin(live, partial(self._submit, live, again=again))
         if found is not None:
             self._do(live, partial(self._finish, live, found))
-        elif live.ticket is not None and live.ticket.state == "processing":
+        elif live.ticket is not None and live.ticket.state == "processing" and not live.begun:
             self._clerks.ask(live.job.id, partial(self._began, live, live.ticket))
 
     def _submit(self, live: LiveJob, *, again: bool = False) -> None:

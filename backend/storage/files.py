@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import stat
@@ -19,6 +20,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _CREATE_TRIES = 10
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""For syncfs(2), which Python does not offer."""
 
 
 def write_atomically(path: Path, data: bytes) -> os.stat_result:
@@ -75,11 +78,13 @@ def remove(path: Path) -> bool:
     return True
 
 
-def sync(path: Path) -> None:
-    """Have a file or folder written to the disk itself. Raises OSError."""
-    descriptor = os.open(path, _READ)
+def sync_file_system(folder: Path) -> None:
+    """Have all that was written to the file system of `folder` reach the disk. Raises OSError."""
+    descriptor = os.open(folder, _READ)
     try:
-        os.fsync(descriptor)
+        if _LIBC.syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
     finally:
         os.close(descriptor)
 

@@ -53,7 +53,7 @@ class LocalImageStore:
         self._folders = Folders(data_dir)
         self._for_group = for_group
         self._tally = Tally()
-        self._syncer = Syncer()
+        self._syncer = Syncer(self._folders.root)
         self._sweeper = Sweeper(
             self._folders, self._tally, max_bytes=max_bytes, ttl_s=ttl_s, protected=protected
         )
@@ -119,7 +119,7 @@ class LocalImageStore:
     def _keep(self, path: Path, data: bytes, *, images: int) -> os.stat_result:
         status = write_atomically(path, data)
         self._tally.put(path, Usage(images, len(data)))
-        self._syncer.sync_later(path)
+        self._syncer.sync_later()
         self._sweeper.look()
         return status
 

@@ -9,73 +9,82 @@ from pathlib import Path
 
 import pytest
 
+from backend.storage.files import sync_file_system
 from backend.storage.syncer import Syncer
 
-SYNC = "backend.storage.syncer.sync"
+SYNC = "backend.storage.syncer.sync_file_system"
 
 
-def started(sync: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> Syncer:
+def started(root: Path, sync: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> Syncer:
     monkeypatch.setattr(SYNC, sync)
-    syncer = Syncer()
+    syncer = Syncer(root)
     syncer.start()
     return syncer
 
 
-def test_a_file_and_its_folder_are_synced_before_the_syncer_closes(
+def test_what_was_written_is_synced_before_the_syncer_closes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    syncer = started(synced.append, monkeypatch)
+    syncer = started(tmp_path, synced.append, monkeypatch)
 
-    syncer.sync_later(tmp_path / "file")
+    syncer.sync_later()
     syncer.close()
 
-    assert synced == [tmp_path / "file", tmp_path]
+    assert synced == [tmp_path]
 
 
-def test_files_are_really_synced(tmp_path: Path) -> None:
-    syncer = Syncer()
-    syncer.start()
-    (tmp_path / "file").write_bytes(b"content")
-
-    syncer.sync_later(tmp_path / "file")
-    syncer.sync_later(tmp_path / "gone")
-    syncer.close()
-
-    assert (tmp_path / "file").read_bytes() == b"content"
+def test_a_file_system_is_really_synced(tmp_path: Path) -> None:
+    sync_file_system(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync_file_system(tmp_path / "gone")
 
 
-def test_a_stuck_disk_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    unstuck = threading.Event()
-    synced: list[Path] = []
+def test_what_the_system_refuses_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.storage.files.os.open", lambda *_: -1)
+    monkeypatch.setattr("backend.storage.files.os.close", lambda _: None)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sync_file_system(tmp_path)
 
-    def stuck(path: Path) -> None:
+
+def test_a_stuck_disk_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck, unstuck = threading.Event(), threading.Event()
+    rounds: list[Path] = []
+
+    def sync(root: Path) -> None:
+        rounds.append(root)
+        stuck.set()
         unstuck.wait()
-        synced.append(path)
 
-    syncer = started(stuck, monkeypatch)
-    for number in range(2_000):
-        syncer.sync_later(Path(str(number)))
+    syncer = started(tmp_path, sync, monkeypatch)
+    syncer.sync_later()
+    stuck.wait()
+    for _ in range(2_000):
+        syncer.sync_later()
     unstuck.set()
     syncer.close()
 
-    assert 0 < len(synced) < 2_000
+    assert len(rounds) == 2
 
 
-def test_a_file_that_cannot_be_synced_is_logged_and_the_next_is_synced(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_file_system_that_cannot_be_synced_is_logged_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    synced: list[Path] = []
+    failed, synced = threading.Event(), threading.Event()
 
-    def fail_once(path: Path) -> None:
-        if path == Path("bad"):
+    def fail_once(_root: Path) -> None:
+        if not failed.is_set():
+            failed.set()
             raise OSError(errno.EIO, "no")
-        synced.append(path)
+        synced.set()
 
-    syncer = started(fail_once, monkeypatch)
-    for name in ("bad", "good"):
-        syncer.sync_later(Path(name))
+    syncer = started(tmp_path, fail_once, monkeypatch)
+    syncer.sync_later()
+    failed.wait()
+    syncer.sync_later()
     syncer.close()
 
-    assert Path("good") in synced
-    assert "image not synced" in caplog.messages
+    assert synced.is_set()
+    assert "images not synced" in caplog.messages
