@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench import (
     allocations,
+    celery_scaling,
     embedded,
     job_queue,
     kept_images,
@@ -39,6 +40,7 @@ PARTS: Mapping[str, Callable[[Plan], Part]] = {
     "allocations": allocations.run,
     "watchers": watchers.run,
     "pool": pool_throughput.run,
+    "workers": celery_scaling.run,
     "job-queue": job_queue.run,
     "routing": routing.run,
     "embedded": embedded.run,

@@ -1,7 +1,5 @@
 """What more workers bring: pictures a second with 1, 2 and 4, each with a WebUI of its own.
 
-    python -m bench.celery_scaling [--jobs 60]
-
 The real thing: gunicorn, Celery workers, PostgreSQL, Redis, and fake WebUIs that take 100 ms
 for a picture, each a process of its own. Callers wait for their pictures, four for each
 worker. "ideal" is what 100 ms allow; on few cores the machine itself sets a bound.
@@ -9,8 +7,6 @@ worker. "ideal" is what 100 ms allow; on few cores the machine itself sets a bou
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +17,8 @@ from statistics import median
 
 import requests
 
+from bench.plan import Plan
+from bench.report import Part, Table
 from tests.postgres import running_postgres
 from tests.running import (
     API,
@@ -36,7 +34,15 @@ LATENCY_S = 0.1
 WORKERS = (1, 2, 4)
 CALLERS_PER_WORKER = 4
 WARM_UP = 3
+JOBS = 60
+"""For each worker."""
 SIZE = 64
+COLUMNS = ("workers", "pictures/s", "of the possible", "ms for a picture, p50")
+SETTINGS = {
+    "RATELIMIT_ENABLED": "false",
+    "MAX_QUEUE": "1000",
+    "MAX_QUEUE_PER_CALLER": "1000",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,29 @@ class Round:
     def share(self) -> float:
         """Of what the WebUIs' own time allows."""
         return self.rate * LATENCY_S / self.workers
+
+
+def run(plan: Plan) -> Part:
+    room = plan.room("workers")
+    found = [_alone(room / str(workers), workers, plan.quick) for workers in WORKERS]
+    rows = [(one.workers, one.rate, one.share, one.median_s * 1000) for one in found]
+    title = f"Celery workers, each with a WebUI of {LATENCY_S * 1000:.0f} ms a picture"
+    figures = {"workers": list(WORKERS), "per_s": [one.rate for one in found]}
+    return Part("workers", [Table(title, COLUMNS, rows)], figures=figures)
+
+
+def _alone(folder: Path, workers: int, is_quick: bool) -> Round:
+    """With servers of its own, so that nothing of one round is left to the next."""
+    folder.mkdir()
+    with running_postgres() as postgres, running_redis(folder) as (redis_url, _):
+        shared = {
+            **SETTINGS,
+            "DATABASE_URL": postgres.new_database(),
+            "REDIS_URL": redis_url,
+            "CELERY_BROKER_URL": redis_url.replace("/0", "/1"),
+            "DATA_DIR": str(folder / "data"),
+        }
+        return measure(folder, shared, workers, JOBS // 5 if is_quick else JOBS)
 
 
 def measure(folder: Path, shared: Mapping[str, str], workers: int, jobs: int) -> Round:
@@ -90,33 +119,3 @@ def _post(url: str) -> float:
 def _engines_up(sluice: Sluice) -> int:
     engines = sluice.get(f"{API}/health").json()["engines"]
     return sum(engine["state"] == "up" for engine in engines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.celery_scaling", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=60, help="for each worker")
-    jobs = parser.parse_args().jobs
-    for workers in WORKERS:
-        with (
-            tempfile.TemporaryDirectory() as name,
-            running_postgres() as postgres,
-            running_redis(Path(name)) as (redis_url, _),
-        ):
-            shared = {
-                "DATABASE_URL": postgres.new_database(),
-                "REDIS_URL": redis_url,
-                "CELERY_BROKER_URL": redis_url.replace("/0", "/1"),
-                "DATA_DIR": f"{name}/data",
-                "RATELIMIT_ENABLED": "false",
-                "MAX_QUEUE": "1000",
-                "MAX_QUEUE_PER_CALLER": "1000",
-            }
-            found = measure(Path(name), shared, workers, jobs)
-        print(
-            f"{found.workers} workers: {found.rate:5.1f} pictures a second, "
-            f"{found.share:.2f} of ideal; a picture took {found.median_s * 1000:.0f} ms (median)"
-        )
-
-
-if __name__ == "__main__":
-    main()

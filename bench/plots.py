@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,19 @@ def throughput(axes: Axes, figures: Figures) -> None:
 
 def pool(axes: Axes, figures: Figures) -> None:
     """Pictures per second by how many upstreams of 100 ms."""
-    upstreams = figures["upstreams"]
+    _beside_possible(axes, figures["upstreams"], figures["per_s"], "through the pool")
+
+
+def workers(axes: Axes, figures: Figures) -> None:
+    """Likewise by how many Celery workers, each with one."""
+    _beside_possible(axes, figures["workers"], figures["per_s"], "through Celery workers")
+
+
+def _beside_possible(
+    axes: Axes, upstreams: Sequence[int], per_s: Sequence[float], label: str
+) -> None:
     axes.plot(upstreams, [10 * n for n in upstreams], "--", label="possible")
-    axes.plot(upstreams, figures["per_s"], "o-", label="through the pool")
+    axes.plot(upstreams, per_s, "o-", label=label)
     axes.set_xlabel("upstreams of 100 ms a picture")
     axes.set_ylabel("pictures/s")
     axes.legend()
@@ -62,6 +72,7 @@ PLOTS: Mapping[str, tuple[str, Callable[[Axes, Figures], None]]] = {
     "latency": ("text-to-image", latency),
     "throughput": ("text-to-image", throughput),
     "pool": ("pool", pool),
+    "workers": ("workers", workers),
 }
 """By name: the part it is drawn of, and how."""
 

@@ -16,16 +16,17 @@ from ai.pool import EnginePool, Ticket
 from ai.tickets import TicketState
 from backend.accounts.admission import Admission
 from backend.jobs.access import insisted
-from backend.jobs.beginnings import new_job, request_again
+from backend.jobs.beginnings import new_job
 from backend.jobs.clerks import Clerks
-from backend.jobs.codec import PictureLost, discard_pictures, with_pictures
+from backend.jobs.codec import discard_pictures, with_pictures
 from backend.jobs.endings import ending_of, is_refunded, tell_ending
 from backend.jobs.keeping import as_cached, end_of, fetchable
 from backend.jobs.ledger import JobLedger
+from backend.jobs.leftovers import Leftovers
 from backend.jobs.live import GenerationResult, LiveJob
-from backend.jobs.records import Interrupted, Job, KeyTaken, LedgerUnavailable, Terms
+from backend.jobs.records import Job, KeyTaken, LedgerUnavailable, Terms
 from backend.jobs.repeats import Repeats
-from backend.storage.base import ImageStore, StorageError
+from backend.storage.base import ImageStore
 from backend.tracing import UNTRACED, Tracing
 
 Answer = TypeVar("Answer")
@@ -52,6 +53,7 @@ class JobRunner:
         self._store = store
         self._repeats = repeats
         self._admission = admission
+        self._leftovers = Leftovers(ledger, store, repeats, admission)
         self._told_when_ended = told_when_ended
         self._tracing = tracing
         self._live: dict[UUID, LiveJob] = {}
@@ -65,7 +67,8 @@ class JobRunner:
 
     def start(self) -> None:
         """Take up what an earlier process left: queued again, or failed where that is due."""
-        left = [live for job in self._ledger.unfinished() if (live := self._taken_up(job))]
+        left = self._leftovers.all_taken_up()
+        self._live |= {live.job.id: live for live in left}
         self._resuming = threading.Thread(
             target=self._resume, args=(left,), name="resume", daemon=True
         )
@@ -319,24 +322,6 @@ class JobRunner:
         return insisted(change, self._closing)
 
     # After a restart.
-
-    def _taken_up(self, job: Job) -> LiveJob | None:
-        """`job` of an earlier process, queued again; None when it has to be given up."""
-        try:
-            request = request_again(job, self._store)
-        except (Interrupted, PictureLost, StorageError) as error:
-            cut_short = int(job.status == "processing")
-            self._ledger.ended(job.id, replace(ending_of(error, None), attempts=cut_short))
-            self._admission.ended_unheld(job.id, job.caller, refund=True)
-            discard_pictures(job.request, self._store)
-            return None
-        if job.status == "processing":
-            self._ledger.put_back(job.id)
-        key = None if job.fresh else self._repeats.key_of(request, job.caller)
-        live = LiveJob(replace(job, status="queued"), request, key)
-        self._live[job.id] = live
-        self._admission.resumed(job.id, job.caller)
-        return live
 
     def _resume(self, left: list[LiveJob]) -> None:
         """Queue what was left, oldest first, waiting while no engine can be reached."""

@@ -20,8 +20,11 @@ class WorkerRunner(JobRunner):
 
         It is `over` at once where no engine can be reached. Raises LedgerUnavailable.
         """
-        live = self._taken_up(job)
-        if live is not None and not self._resumed(live):
+        live = self._leftovers.taken_up(job)
+        if live is None:
+            return None
+        self._live[job.id] = live
+        if not self._resumed(live):
             self.give_up(live)
         return live
 
