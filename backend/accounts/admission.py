@@ -160,7 +160,7 @@ def _refused(refusal: Refusal, work: int, allowance: Allowance) -> Exception:
         return TooManyJobs(
             f"You may have {allowance.max_jobs} jobs at once, and have them; wait for one to end."
         )
-    budget = f"{allowance.budgets[refusal.by] / MEGA:g} {WORK_UNIT} within a {refusal.by}"
+    budget = f"{allowance.budgets[refusal.by] / MEGA:g} {WORK_UNIT} per {refusal.by}"
     costs = f"This would cost {work / MEGA:g}"
     if refusal.retry_after_s is None:
         return TooCostly(f"{costs}, and you have {budget}: ask for fewer pixels, steps or images.")
