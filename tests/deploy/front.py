@@ -133,6 +133,8 @@ def _install(
     home.mkdir()
     subprocess.run([SHIPPED / "self-signed.sh", home / "tls"], check=True, capture_output=True)
     places = {
+        "127.0.0.1:5004": f"127.0.0.1:{free_port()}",
+        "/var/cache/nginx/": f"{front.folder}/",
         "/etc/nginx/sluice/": f"{home}/",
         "/var/log/nginx/": f"{front.folder}/",
         "/var/lib/sluice-acme": f"{front.folder}/acme",

@@ -12,8 +12,9 @@ from backend.api.images import CACHE_CONTROL
 from backend.storage.folders import Folders
 from tests.deploy.front import Front
 from tests.pictures import from_data_uri, opened
-from tests.running import API, Sluice
+from tests.running import API, Sluice, wait_until
 
+HSTS = "max-age=63072000"
 SMALL = {"prompt": "a red circle", "width": 128, "height": 64, "steps": 1}
 
 
@@ -49,8 +50,33 @@ def test_nginx_sends_the_bytes_and_the_gateway_only_the_headers(
     for name in ("ETag", "Content-Type", "X-Content-Type-Options"):
         assert answer.headers[name] == behind.headers[name]
     assert answer.headers["Cache-Control"] == CACHE_CONTROL
-    assert answer.headers["RateLimit"].startswith('"images";r=')
-    assert answer.headers["Strict-Transport-Security"]
+    assert answer.headers["Strict-Transport-Security"] == HSTS
+    assert "RateLimit" not in answer.headers
+
+
+def test_an_image_that_is_asked_for_again_is_sent_without_asking_the_gateway(
+    front: Front, sluice: Sluice
+) -> None:
+    path = sluice.post("txt2img", json=SMALL).json()["image_url"]
+    answers = [get(front, path, X_Request_ID=f"mine-{number}") for number in range(6)]
+    assert {answer.content for answer in answers} == {answers[0].content}
+    assert [answer.headers["X-Request-ID"] for answer in answers] == [
+        f"mine-{number}" for number in range(6)
+    ]
+    for name in ("ETag", "Content-Type", "Cache-Control", "X-Content-Type-Options"):
+        assert len({answer.headers[name] for answer in answers}) == 1
+    wait_until(
+        lambda: '"mine-1"' in sluice.log(), "the gateway has told of those that it was asked"
+    )
+    assert '"mine-5"' not in sluice.log()
+
+
+def test_one_that_is_deleted_is_gone_for_all_within_seconds(front: Front, sluice: Sluice) -> None:
+    path = sluice.post("txt2img", json=SMALL).json()["image_url"]
+    for _ in range(3):
+        assert get(front, path).status_code == 200
+    assert front.client().delete(front.url + path, timeout=30).status_code == 204
+    wait_until(lambda: get(front, path).status_code in (404, 410), "it is seen to be gone", 8.0)
 
 
 def test_the_request_id_goes_through(front: Front, kept: Kept) -> None:
@@ -87,7 +113,7 @@ def test_a_range_is_sent_alone(front: Front, kept: Kept) -> None:
     beyond = get(front, kept.path, Range=f"bytes={len(kept.data)}-")
     assert beyond.status_code == 416
     assert beyond.headers["Content-Range"] == f"bytes */{len(kept.data)}"
-    assert beyond.headers["Strict-Transport-Security"] == "max-age=63072000"
+    assert beyond.headers["Strict-Transport-Security"] == HSTS
 
 
 def test_a_range_goes_on_only_with_the_same_image(front: Front, kept: Kept) -> None:
@@ -136,3 +162,5 @@ def test_the_internal_location_is_closed_to_callers(front: Front, kept: Kept, pa
 def test_without_an_image_the_gateway_answers(front: Front) -> None:
     unknown = get(front, f"{API}/image/2f27f149-8d5f-4cb6-840f-882939b1a62c")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "image_not_found")
+    assert unknown.headers["Strict-Transport-Security"] == HSTS
+    assert unknown.headers["X-Request-ID"] == unknown.json()["request_id"]

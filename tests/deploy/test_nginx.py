@@ -23,6 +23,7 @@ FLOOD = 1000
 BURST = 200
 CONNECTIONS = 100
 LIMIT_BYTES = 45_001_386
+IMAGE = f"{API}/image/2f27f149-8d5f-4cb6-840f-882939b1a62c"
 UPLOAD = f"POST {API}/img2img HTTP/1.1\r\nHost: sluice\r\n"
 PROBLEM_KEYS = {"type", "title", "status", "detail", "error", "code", "request_id"}
 
@@ -250,6 +251,6 @@ def test_nginx_sends_kept_images_and_nothing_else(
             canned_gateway(f"X-Accel-Redirect: {left_to_nginx}\r\n") as port,
             running_front([port], data_dir) as front,
         ):
-            answer = front.client().get(f"{front.url}/", timeout=10)
+            answer = front.client().get(f"{front.url}{IMAGE}", timeout=10)
     assert (answer.status_code, problem(answer)["code"]) == (status, code)
     assert "Cache-Control" not in answer.headers
