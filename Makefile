@@ -21,7 +21,7 @@ lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.bench .venv-litellm/.done .venv-torch/.done ## Measure beside what people would use instead; about 12 minutes
+bench: $(VENV)/.bench .venv-litellm/.done .venv-torch/.done ## Measure beside what people would use instead; about 20 minutes
 	@sh tests/install_servers.sh wrk
 	@$(BIN)/python -m bench; held=$$?; $(BIN)/python -m bench.publish docs/performance.md; exit $$held
 
