@@ -52,6 +52,7 @@ loglevel = "warning"
 def on_starting(server: Any) -> None:
     if "MALLOC_MMAP_THRESHOLD_" not in os.environ:  # the operator's own choice
         keep_buffers()
+    spare_what_stays()
     configure_logging(settings)
     _forget_processes_of_before()
     if server.cfg.workers != 1 and settings.celery_broker_url is None:

@@ -25,7 +25,7 @@ from backend.jobs.foreman import Foreman
 from backend.jobs.repeats import Repeats
 from backend.jobs.results import ResultCache
 from backend.jobs.worker_runner import WorkerRunner
-from backend.memory import keep_buffers
+from backend.memory import keep_buffers, spare_what_stays
 from backend.metrics import Metrics
 from backend.pool_metrics import PoolMetrics
 from backend.services import (
@@ -141,6 +141,7 @@ def _start(**_: Any) -> None:
     """Celery would only log an error of a signal's, and go on."""
     global _worker
     keep_buffers()
+    spare_what_stays()
     try:
         _worker = Worker(settings)
         _worker.start()

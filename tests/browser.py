@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
@@ -19,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.running import wait_until
+from tests.running import installed, wait_until
 
 FLAGS = [
     "--headless=new",
@@ -40,26 +38,16 @@ ITS_OWN = ("data:", "blob:")
 def running_chromium(folder: Path) -> Iterator[webdriver.Chrome]:
     """Chromium with a profile of its own below `folder`; skips where it is not installed."""
     options = webdriver.ChromeOptions()
-    options.binary_location = _program("chromium")
+    options.binary_location = installed("chromium")
     for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = Service(_program("chromedriver"), env={**os.environ, "SE_OFFLINE": "true"})
+    service = Service(installed("chromedriver"), env={**os.environ, "SE_OFFLINE": "true"})
     driver = webdriver.Chrome(options=options, service=service)
     try:
         yield driver
     finally:
         driver.quit()
-
-
-def _program(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        complaint = f"{name} is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(complaint)
-        pytest.skip(complaint)
-    return path
 
 
 class Page:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.running import accepts, free_port, missing_program, wait_until
+from tests.running import accepts, free_port, installed, wait_until
 
 _CONFIG = """
 daemon off;
@@ -36,16 +34,10 @@ http {{
 """
 
 
-def nginx_program() -> str:
-    """Where nginx is; skips the test where it is not installed."""
-    found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    return found or missing_program("nginx")
-
-
 @contextmanager
 def running_nginx(folder: Path, upstream: int) -> Iterator[str]:
     """nginx before 127.0.0.1:`upstream`; yields its URL."""
-    program = nginx_program()
+    program = installed("nginx")
     port = free_port()
     config = folder / "nginx.conf"
     config.write_text(_CONFIG.format(folder=folder, port=port, upstream=upstream))

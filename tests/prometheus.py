@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 
-from tests.running import ROOT, accepts, free_port, wait_until
+from tests.running import ROOT, free_port, installed, wait_until
 
 SHIPPED = ROOT / "deploy" / "prometheus"
 
@@ -35,19 +33,15 @@ class Prometheus:
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         return [sample for sample in found if sample["value"][1] != "NaN"]
 
+    def is_ready(self) -> bool:
+        """Whether it answers queries: it listens some time before it does."""
+        try:
+            return self._http.get(f"{self._url}/-/ready", timeout=10).ok
+        except requests.ConnectionError:
+            return False
+
     def close(self) -> None:
         self._http.close()
-
-
-def program(name: str) -> str:
-    """Where `prometheus` or `promtool` is; skips where it is not installed."""
-    found = shutil.which(name)
-    if found is None:
-        complaint = f"{name} is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(complaint)
-        pytest.skip(complaint)
-    return found
 
 
 @contextmanager
@@ -60,7 +54,7 @@ def running_prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     (folder / "prometheus.yml").write_text(config)
     port = free_port()
     command = [
-        program("prometheus"),
+        installed("prometheus"),
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
@@ -69,7 +63,7 @@ def running_prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     prometheus = Prometheus(f"http://127.0.0.1:{port}")
     try:
-        wait_until(lambda: accepts(port), "Prometheus listens")
+        wait_until(prometheus.is_ready, "Prometheus answers queries")
         yield prometheus
     finally:
         prometheus.close()

@@ -148,7 +148,12 @@ def running_fake_webui(*arguments: str) -> Iterator[WebUIProcess]:
             process.kill()
 
 
-def missing_program(name: str) -> NoReturn:
+def installed(name: str) -> str:
+    """Where the program is. Without it the test is skipped; with CI=true it fails."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") or missing(name)
+
+
+def missing(name: str) -> NoReturn:
     """Skip the test that needs it; with CI=true fail it."""
     complaint = f"{name} is not installed"
     if os.environ.get("CI") == "true":
@@ -159,7 +164,7 @@ def missing_program(name: str) -> NoReturn:
 @contextmanager
 def running_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A redis-server without persistence: its URL and its process."""
-    program = shutil.which("redis-server") or missing_program("redis-server")
+    program = installed("redis-server")
     port = free_port()
     command = [
         program,

@@ -1,11 +1,9 @@
-"""What a stranger's server has: names that resolve as a test says, and a certificate."""
+"""What a stranger's server has: names that resolve as a test says."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +36,6 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> FakeResol
     resolver = FakeResolver(*answers)
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
     return resolver
-
-
-def self_signed(name: str, folder: Path) -> Path:
-    """A certificate for `name` with its key; alone in .crt beside it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    file = folder / "receiver.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
-    output = ["-keyout", str(file), "-out", str(file.with_suffix(".crt"))]
-    subprocess.run([*command.split(), *names, *output], check=True, capture_output=True)
-    file.write_text(file.read_text() + file.with_suffix(".crt").read_text())
-    return file
 
 
 def serving(certificate: Path) -> ssl.SSLContext:

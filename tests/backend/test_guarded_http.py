@@ -14,7 +14,8 @@ import requests
 from backend.addresses import AddressRefused, AddressRules
 from backend.guarded_http import guarded_request
 from tests.backend.receivers import Receiver, receiving
-from tests.backend.strangers import resolving, self_signed, serving, trusting
+from tests.backend.strangers import resolving, serving, trusting
+from tests.certificates import self_signed
 
 LOCAL = AddressRules(allow_http=True, allow_private=True)
 PUBLIC = AddressRules(allow_http=True)
@@ -139,7 +140,7 @@ def test_an_answer_that_trickles_is_cut_off() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed("receiver.example", tmp_path_factory.mktemp("tls"))
+    return self_signed("DNS:receiver.example", tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_is_verified_for_the_name_not_the_address(

@@ -22,7 +22,8 @@ from backend.services import build_services
 from backend.settings import Settings
 from backend.url_images import MAX_REDIRECTS, PARALLEL, PictureFetcher
 from tests.backend.receivers import Receiver, receiving
-from tests.backend.strangers import resolving, self_signed, serving, trusting
+from tests.backend.strangers import resolving, serving, trusting
+from tests.certificates import self_signed
 from tests.fake_webui import FakeWebUI
 from tests.pictures import b64, mask, png
 from tests.running import API, Sluice, running_sluice
@@ -238,7 +239,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FlaskClient
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed("pictures.example", tmp_path_factory.mktemp("tls"))
+    return self_signed("DNS:pictures.example", tmp_path_factory.mktemp("tls"))
 
 
 def test_image_and_mask_may_be_urls_at_every_door(

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import pytest
 
 from bench.counts import count
 from bench.smoke import baseline, grown
 from bench.tracing import Trace, TracingForbidden
+from tests.running import installed
 
 PROGRAMS = ("nginx", "redis-server", "strace")
 
 
-def _require_programs() -> None:
-    path = f"{os.environ['PATH']}:/usr/sbin"
-    missing = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(f"not installed: {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
-
-
 def test_no_count_of_a_request_has_grown() -> None:
-    _require_programs()
+    for program in PROGRAMS:
+        installed(program)
     try:
         found = count()
     except TracingForbidden as forbidden:

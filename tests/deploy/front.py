@@ -17,8 +17,7 @@ from tempfile import TemporaryDirectory
 import requests
 from requests.adapters import HTTPAdapter
 
-from tests.nginx import nginx_program
-from tests.running import ROOT, accepts, free_port, wait_until
+from tests.running import ROOT, accepts, free_port, installed, wait_until
 
 SHIPPED = ROOT / "deploy" / "nginx"
 
@@ -110,7 +109,7 @@ def running_front(
     `system` is what the system's own nginx.conf says more, `sooner` timeouts that a test cannot
     wait for, by the directive's name.
     """
-    program = nginx_program()
+    program = installed("nginx")
     with folder_for_the_group() as folder:
         front = Front(free_port(), free_port(), folder)
         _install(front, gateways, data_dir, sooner)

@@ -16,7 +16,7 @@ import yaml
 
 from backend.settings import Settings
 from tests.deploy.front import SHIPPED, Front, running_front
-from tests.running import API, ROOT, free_port, missing_program
+from tests.running import API, ROOT, free_port, installed
 
 DEPLOY = ROOT / "deploy"
 TOOLS = Path(sys.executable).parent
@@ -142,7 +142,7 @@ def test_probes_ask_what_the_gateway_answers() -> None:
 
 @pytest.mark.parametrize("unit", ["sluice-gateway", "sluice-worker"])
 def test_the_units_are_hardened(tmp_path: Path, unit: str) -> None:
-    program = shutil.which("systemd-analyze") or missing_program("systemd-analyze")
+    program = installed("systemd-analyze")
     shutil.copytree(DEPLOY / "systemd", tmp_path / "etc" / "systemd" / "system")
     threshold = ["--offline=true", f"--threshold={EXPOSURE}", "--no-pager"]
     check(program, "security", f"--root={tmp_path}", *threshold, f"{unit}.service")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nginx import nginx_program
-from tests.running import ROOT
+from tests.running import ROOT, installed
 
 PAGE = (ROOT / "deploy" / "README.md").read_text()
 STOCK = Path("/etc/nginx")
@@ -28,7 +27,7 @@ def test_what_it_names_is_there() -> None:
 
 
 def test_its_lines_for_nginx_work_with_the_systems_own_configuration(tmp_path: Path) -> None:
-    nginx_program()
+    installed("nginx")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
         pytest.skip("mounting needs root")
     copy = tmp_path / "nginx"

@@ -11,8 +11,8 @@ import pytest
 
 from tests.backend.receivers import receiving
 from tests.fake_webui import FakeWebUI, Fault
-from tests.prometheus import SHIPPED, Prometheus, program, running_prometheus
-from tests.running import ROOT, Sluice, running_redis, running_sluice, wait_until
+from tests.prometheus import SHIPPED, Prometheus, running_prometheus
+from tests.running import ROOT, Sluice, installed, running_redis, running_sluice, wait_until
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/sluice.json").read_text())
 DATASOURCE = (ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text()
@@ -126,6 +126,6 @@ def test_every_alert_tells_what_to_do() -> None:
 )
 def test_promtool_finds_nothing_wrong(command: tuple[str, ...], file: Path) -> None:
     done = subprocess.run(
-        [program("promtool"), *command, str(file)], capture_output=True, text=True, timeout=60
+        [installed("promtool"), *command, str(file)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr

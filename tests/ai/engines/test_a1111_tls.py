@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,21 +10,14 @@ import pytest
 
 from ai.errors import EngineUnavailable
 from tests.ai.engines.a1111_support import TIMEOUT_S, engine_at, txt2img
+from tests.certificates import self_signed
 from tests.fake_webui import FakeWebUI, Fault
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for 127.0.0.1 and its key, in one file."""
-    file = tmp_path_factory.mktemp("tls") / "webui.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    output = ["-keyout", str(file), "-out", str(file.with_suffix(".crt"))]
-    subprocess.run([*command.split(), *names, *output], check=True, capture_output=True)
-    file.write_text(file.read_text() + file.with_suffix(".crt").read_text())
-    return file
+    return self_signed("IP:127.0.0.1", tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
