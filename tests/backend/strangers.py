@@ -1,4 +1,4 @@
-"""What a stranger's server has: names that resolve as a test says."""
+"""What a stranger's server has: names that resolve as a test says, and a certificate believed."""
 
 from __future__ import annotations
 
