@@ -11,9 +11,9 @@ from redis import Redis
 from sqlalchemy import Engine as Database
 
 from ai.demo_model import CHECKPOINT_DIR, CHECKPOINT_NAME
-from ai.engines.a1111 import A1111Engine
+from ai.engines.a1111.engine import A1111Engine
 from ai.engines.base import Engine, Tier
-from ai.engines.openvino import OpenVinoEngine
+from ai.engines.openvino.engine import OpenVinoEngine
 from ai.errors import EngineError
 from ai.images import ImageLimits
 from ai.pool import EnginePool, PoolPolicy

@@ -13,7 +13,7 @@ import sys
 import time
 
 from ai.demo_model import CHECKPOINT_DIR
-from ai.engines.openvino import OpenVinoEngine
+from ai.engines.openvino.engine import OpenVinoEngine
 from ai.generation import Txt2Img
 from bench.dialects import PROMPT
 from bench.plan import Plan

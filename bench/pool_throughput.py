@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from ai.engines.a1111 import A1111Engine
+from ai.engines.a1111.engine import A1111Engine
 from ai.generation import Txt2Img
 from ai.pool import EnginePool, PoolPolicy
 from bench.plan import Plan

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 import requests
 
-from ai.engines.a1111 import A1111Engine
+from ai.engines.a1111.engine import A1111Engine
 from ai.generation import GenerationRequest, Img2Img, Picture, Txt2Img
 from bench.nginx import nginx
 from tests.fake_webui import FakeWebUI

@@ -20,8 +20,8 @@ NOT_FOR_FRONT_DOORS = ("celery", "kombu", "backend.worker", "backend.broker")
 NOT_FOR_TASKS = ("backend.api", "backend.compat", "backend.web")
 COMPOSITION = {"backend/services.py", "backend/worker.py"}
 CONCRETE = {
-    "A1111Engine": "ai.engines.a1111",
-    "OpenVinoEngine": "ai.engines.openvino",
+    "A1111Engine": "ai.engines.a1111.engine",
+    "OpenVinoEngine": "ai.engines.openvino.engine",
     "LocalImageStore": "backend.storage.local",
     "EnginePool": "ai.pool",
 }

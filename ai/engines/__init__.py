@@ -1,1 +1,1 @@
-"""Adapters, one module for each kind of image maker."""
+"""Adapters, one package for each kind of image maker."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ai.engines.a1111 import A1111Engine
+from ai.engines.a1111.engine import A1111Engine
 from ai.generation import Txt2Img
 from ai.pool import EnginePool, EngineStatus, PoolPolicy, Ticket
 from tests.fake_webui import FakeWebUI

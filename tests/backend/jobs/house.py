@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from ai.engines.a1111 import A1111Engine
+from ai.engines.a1111.engine import A1111Engine
 from ai.generation import Txt2Img
 from ai.pool import EnginePool, PoolPolicy
 from backend.accounts.admission import Admission

@@ -1,0 +1,1 @@
+"""The embedded engine: OpenVINO on this machine's processor."""
