@@ -13,9 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ai.engines.base import Engine
 from ai.errors import EngineError
+from backend.engines import build_engines
 from backend.jobs.database import connect_database
 from backend.redis_watch import redis_options
-from backend.services import build_engines, database_url
+from backend.services import database_url
 from backend.settings import Settings, complaints
 from backend.storage.base import StorageError
 from backend.storage.local import check_writable

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from ai.pool import EnginePool
 from backend.accounts.admission import Admission
 from backend.broker import MAKE, celery_app
+from backend.engines import build_engines, pool_policy
 from backend.jobs.bulletin import Bulletin
 from backend.jobs.claims import Claims
 from backend.jobs.database import open_database
@@ -29,7 +30,6 @@ from backend.memory import keep_buffers, spare_what_stays
 from backend.metrics import Metrics
 from backend.pool_metrics import PoolMetrics
 from backend.services import (
-    build_engines,
     build_known_keys,
     build_ledger,
     build_quotas,
@@ -38,7 +38,6 @@ from backend.services import (
     build_tracing,
     caller_rules,
     database_url,
-    pool_policy,
 )
 from backend.settings import Settings, complaints
 from backend.telemetry import configure_logging

@@ -18,7 +18,7 @@ FRONT_DOORS = ("backend/api/", "backend/compat/", "backend/web/")
 TASKS = ("backend/worker.py", "backend/broker.py", "backend/jobs/")
 NOT_FOR_FRONT_DOORS = ("celery", "kombu", "backend.worker", "backend.broker")
 NOT_FOR_TASKS = ("backend.api", "backend.compat", "backend.web")
-COMPOSITION = {"backend/services.py", "backend/worker.py"}
+COMPOSITION = {"backend/services.py", "backend/engines.py", "backend/worker.py"}
 CONCRETE = {
     "A1111Engine": "ai.engines.a1111.engine",
     "OpenVinoEngine": "ai.engines.openvino.engine",

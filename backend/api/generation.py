@@ -13,13 +13,7 @@ from flask import Blueprint, Response, g, request
 from ai.generation import GenerationRequest
 from backend.api.bodies import body_limit, read_values
 from backend.api.repeated import REPLAYED, claim_of, wants_fresh
-from backend.api.schemas import (
-    BodyModels,
-    GenerationBody,
-    Img2ImgBody,
-    InpaintingBody,
-    Txt2ImgBody,
-)
+from backend.api.schemas import BodyModels, GenerationBody, Img2ImgBody, InpaintingBody, Txt2ImgBody
 from backend.api.translate import answer_of, image_path, job_path, job_urls, request_of
 from backend.bounds import Bounds
 from backend.callers import caller_of, departure

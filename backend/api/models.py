@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 from flask import Blueprint, Response
 
-from backend.api.schemas import ModelAnswer, ModelsAnswer, SamplerAnswer, SamplersAnswer
+from backend.api.answers import ModelAnswer, ModelsAnswer, SamplerAnswer, SamplersAnswer
 from backend.services import Services
 
 

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from backend.api import examples
 from backend.api.account import AccountAnswer
+from backend.api.answers import GenerationAnswer, ModelsAnswer, ProblemAnswer, SamplersAnswer
 from backend.api.openapi_jobs import JOB_ANSWERS, accepted, job_paths
 from backend.api.openapi_parts import (
     JSON,
@@ -20,14 +21,7 @@ from backend.api.openapi_parts import (
     problems,
     ref,
 )
-from backend.api.schemas import (
-    BodyModels,
-    GenerationAnswer,
-    GenerationBody,
-    ModelsAnswer,
-    ProblemAnswer,
-    SamplersAnswer,
-)
+from backend.api.schemas import BodyModels, GenerationBody
 from backend.api.translate import BASE_PATH
 from backend.bounds import Bounds
 from backend.storage.renditions import (

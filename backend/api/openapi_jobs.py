@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from backend.api.answers import AcceptedAnswer, JobAnswer, JobsAnswer
 from backend.api.openapi_parts import JSON, KEYED, problems, ref
-from backend.api.schemas import AcceptedAnswer, JobAnswer, JobsAnswer
 from backend.jobs.records import STATUSES
 
 JOB_ANSWERS: tuple[type[BaseModel], ...] = (AcceptedAnswer, JobAnswer, JobsAnswer)

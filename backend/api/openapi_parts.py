@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from backend.api.answers import ProblemAnswer
 from backend.api.problems import MEDIA_TYPE as PROBLEM
-from backend.api.schemas import ProblemAnswer
 
 JSON = "application/json"
 REASONS = {

@@ -9,13 +9,7 @@ from typing import Any
 from ai.errors import InvalidImage, InvalidRequest
 from ai.generation import GenerationRequest
 from ai.images import read_transparency
-from backend.api.schemas import (
-    BodyModels,
-    GenerationBody,
-    Img2ImgBody,
-    InpaintingBody,
-    Txt2ImgBody,
-)
+from backend.api.schemas import BodyModels, GenerationBody, Img2ImgBody, InpaintingBody, Txt2ImgBody
 from backend.api.translate import request_of
 from backend.bounds import Bounds
 from backend.compat.openai.fields import (
