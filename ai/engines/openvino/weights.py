@@ -18,6 +18,13 @@ from ai.engines.openvino.folder import DiffusionFolder
 from ai.engines.openvino.order import Order
 from ai.generation import Img2Img, Kind
 
+_SETTLING_SIDE = 128
+"""Pixels. When the first picture is of 64x64, a single cell where the UNet is deepest, all of
+256x256 and more are noise from then on, in every process and precision."""
+
+_INPUTS: Mapping[Kind, int] = {"txt2img": 0, "img2img": 1, "inpainting": 2}
+"""How many pictures a kind is given: none, one, or one and its mask."""
+
 _PREVIEW_SIDE = 256
 """Pixels of a preview's longer side."""
 
@@ -45,6 +52,7 @@ class Weights:
             announced = self._adapters((path, 1) for path in sorted(self.loras))
             properties = {**properties, "adapters": announced}
         self._pipelines = self._load(properties)
+        self._is_settled = False
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -58,6 +66,7 @@ class Weights:
 
         Raises RuntimeError, MemoryError or whatever else the library finds.
         """
+        self._settle(order, sketch)
         pipeline = self._pipelines[order.request.kind]
         options = self._options(order, sketch, seed) | {"callback": after_step}
         sampler_type = self._folder.sampler_types.get(order.sampler)
@@ -105,6 +114,18 @@ class Weights:
         if not loaded:
             raise RuntimeError("no pipeline loads") from failure
         return loaded
+
+    def _settle(self, order: Order, sketch: Sketch) -> None:
+        """Throw one picture away first, where the first asked for is too small to be that."""
+        side, kind = _SETTLING_SIDE, order.request.kind
+        is_small = max(sketch.canvas.full_width, sketch.canvas.full_height) < side
+        if is_small and not self._is_settled:
+            blank = [np.zeros((1, side, side, depth), np.uint8) for depth in (3, 1)]
+            inputs = [self._tensor(pixels) for pixels in blank[: _INPUTS[kind]]]
+            options = {"strength": 1.0} if inputs else {}
+            options |= {"width": side, "height": side, "num_inference_steps": 1}
+            self._pipelines[kind].generate(order.prompt, *inputs, **options)
+        self._is_settled = True
 
     def _options(self, order: Order, sketch: Sketch, seed: int) -> dict[str, object]:
         request = order.request

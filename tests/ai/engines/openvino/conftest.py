@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ai.demo_model import CHECKPOINT_DIR, CHECKPOINT_NAME
-from ai.engines.openvino.engine import OpenVinoEngine
+from ai.engines.openvino.engine import OpenVinoEngine, Precision
 
 NewEngine = Callable[..., OpenVinoEngine]
 
@@ -24,11 +24,13 @@ def new_engine(compiled_dir: Path) -> Iterator[NewEngine]:
     """Makes engines like `embedded`, to break or to close."""
     engines = []
 
-    def make(folder: Path = CHECKPOINT_DIR, lora_dir: Path | None = None) -> OpenVinoEngine:
+    def make(
+        folder: Path = CHECKPOINT_DIR, lora_dir: Path | None = None, precision: Precision = "f32"
+    ) -> OpenVinoEngine:
         engine = OpenVinoEngine(
             folder,
             checkpoint_name=CHECKPOINT_NAME,
-            precision="f32",
+            precision=precision,
             threads=1,
             cache_dir=compiled_dir,
             lora_dir=lora_dir,
