@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from backend.banner import banner
+from backend.listening import is_of_this_machine
 from backend.memory import keep_buffers, spare_what_stays
 from backend.services import Services
 from backend.settings import Settings
@@ -49,12 +52,17 @@ accesslog = None
 loglevel = "warning"
 
 
+_FIGURES = re.compile(r"(counter|gauge_[a-z]+|histogram|summary)_\d+\.db")
+"""What prometheus_client names the files of a process."""
+
+
 def on_starting(server: Any) -> None:
     if "MALLOC_MMAP_THRESHOLD_" not in os.environ:  # the operator's own choice
         keep_buffers()
     spare_what_stays()
     configure_logging(settings)
     _forget_processes_of_before()
+    _refuse_strangers(server.cfg.address)
     if server.cfg.workers != 1 and settings.celery_broker_url is None:
         raise SystemExit(
             "Several web processes cannot keep one request in flight per WebUI: run one worker "
@@ -62,13 +70,31 @@ def on_starting(server: Any) -> None:
         )
 
 
+def _refuse_strangers(addresses: Sequence[tuple[str, int] | str]) -> None:
+    """gunicorn's own --bind is no way around AUTH."""
+    hosts = [f"unix:{x}" if isinstance(x, str) else str(x[0]) for x in addresses]
+    if settings.auth == "off" and not all(map(is_of_this_machine, hosts)):
+        raise SystemExit(
+            "AUTH: what gunicorn is to bind can be reached from elsewhere: set AUTH=keys, or "
+            "AUTH=open to let everybody in"
+        )
+
+
 def _forget_processes_of_before() -> None:
     """Their figures would be added to ours for ever."""
     folder = settings.prometheus_multiproc_dir
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for figures in folder.glob("*.db"):
-            figures.unlink()
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = list(folder.glob("*.db"))
+    for file in figures:
+        if not _FIGURES.fullmatch(file.name):
+            raise SystemExit(
+                f"PROMETHEUS_MULTIPROC_DIR holds {file.name}, which is no process's figures: "
+                "name a folder of its own"
+            )
+    for file in figures:
+        file.unlink()
 
 
 def post_worker_init(worker: Any) -> None:

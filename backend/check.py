@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from pydantic import ValidationError
-from redis import Redis, RedisError
+from redis import Redis
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from ai.engines.base import Engine
 from ai.errors import EngineError
@@ -20,6 +19,8 @@ from backend.services import database_url
 from backend.settings import Settings, complaints
 from backend.storage.base import StorageError
 from backend.storage.local import check_writable
+
+BROKER_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def main(_arguments: Sequence[str]) -> int:
 
 
 def findings() -> Iterator[Finding]:
-    """The settings, then each engine, Redis, the database and the store, as found now."""
+    """The settings, then each engine, Redis, the broker, the database, the store, as found now."""
     try:
         settings = Settings()
     except ValidationError as error:
@@ -54,6 +55,8 @@ def findings() -> Iterator[Finding]:
     for engine in build_engines(settings):
         yield _looked_at(f"engine {engine.name}", partial(_engine, engine))
     yield _looked_at("redis", partial(_redis, settings))
+    if settings.celery_broker_url is not None:
+        yield _looked_at("broker", partial(_broker, settings))
     yield _looked_at("database", partial(_database, settings))
     yield _looked_at("store", partial(_store, settings))
 
@@ -63,8 +66,11 @@ def _looked_at(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, True, look())
     except (EngineError, StorageError) as error:
         return Finding(what, False, str(error))
-    except (RedisError, SQLAlchemyError) as error:
-        # Its own words may hold the address, and with it the password.
+    except OSError as error:
+        return Finding(what, False, f"cannot be used: {error.strerror or type(error).__name__}")
+    # Whatever it is: the lines after it are wanted too. An error's own words may hold an address,
+    # and with it a password.
+    except Exception as error:
         return Finding(what, False, f"does not answer ({type(error).__name__})")
 
 
@@ -84,6 +90,14 @@ def _redis(settings: Settings) -> str:
     with Redis.from_url(settings.redis_url.get_secret_value(), **redis_options()) as redis:
         redis.ping()
     return "answers"
+
+
+def _broker(settings: Settings) -> str:
+    from backend.broker import celery_app  # Celery is big, and nobody else needs it
+
+    with celery_app(settings, timeout_s=BROKER_TIMEOUT_S).connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=BROKER_TIMEOUT_S)
+    return f"{connection.transport_cls} answers"
 
 
 def _database(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from ai.generation import SIZE_STEP
 from backend.jobs.signing import signing_key
 from backend.listening import is_of_this_machine
+from backend.setting_urls import BrokerUrl, DatabaseUrl, RedisUrl
 
 MEBIBYTE = 2**20
 LOCAL_WEBUI_URL = "http://localhost:7860"
@@ -109,7 +110,7 @@ class Settings(BaseSettings):
     request_deadline_s: Seconds = Field(900.0, description="Time to finish, then 504")
     max_retries: int = Field(2, ge=0, le=10, description="Other engines tried after a failure")
 
-    database_url: SecretStr | None = Field(
+    database_url: DatabaseUrl | None = Field(
         None, description="PostgreSQL that keeps the jobs; unset: SQLite in DATA_DIR"
     )
     grace_s: Seconds = Field(30.0, description="When stopped: for running jobs to end")
@@ -119,10 +120,10 @@ class Settings(BaseSettings):
         True, description="off: the same request with the same seed is made anew each time"
     )
 
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         None, description="Keeps the limits, exact across processes; unset: this process's memory"
     )
-    celery_broker_url: SecretStr | None = Field(
+    celery_broker_url: BrokerUrl | None = Field(
         None,
         description="Workers make the images, woken through this broker (`redis://`, `amqp://`, "
         "`sqs://`); unset: this process does",

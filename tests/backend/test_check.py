@@ -57,8 +57,42 @@ def test_each_that_is_not_there_is_named_without_its_password(tmp_path: Path) ->
     assert "planted" not in str(found)
 
 
-@pytest.mark.parametrize("wrong", [{"PORT": "many"}, {"MIN_SIZE": "65"}])
+def test_the_broker_is_looked_at_too_when_scaled_out(tmp_path: Path) -> None:
+    away = f"127.0.0.1:{free_port()}"
+    with running_redis(tmp_path) as (redis, _):
+        here = {"REDIS_URL": redis, "DATABASE_URL": f"postgresql://{away}/db"}
+        _, found = check(tmp_path, **here, CELERY_BROKER_URL=redis)
+        assert found["ok      broker"] == "redis answers"
+        _, found = check(tmp_path, **here, CELERY_BROKER_URL=f"redis://:planted@{away}/1")
+    assert found["FAILED  broker"] == "does not answer (OperationalError)"
+
+
+def test_what_cannot_be_made_is_a_line_and_not_the_end(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    status, found = check(
+        tmp_path / "file" / "data",
+        SD_WEBUI_URL=f"http://127.0.0.1:{free_port()}",
+        CPU_FALLBACK="false",
+    )
+    assert status == 1
+    assert found["FAILED  database"] == "cannot be used: Not a directory"
+    assert found["FAILED  store"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"PORT": "many"},
+        {"MIN_SIZE": "65"},
+        {"REDIS_URL": "redis://:plant/ed@host:6379/0"},
+        {"REDIS_URL": "http://planted"},
+        {"DATABASE_URL": "mysql://planted"},
+        {"DATABASE_URL": "postgresql://host:planted/"},
+    ],
+)
 def test_settings_that_make_no_sense_end_it(tmp_path: Path, wrong: dict[str, str]) -> None:
     status, found = check(tmp_path, **wrong)
     assert status == 1
     assert list(found) == ["FAILED  settings"]
+    assert "plant" not in str(found)
+    assert next(iter(wrong)) in str(found)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fake_webui import FakeWebUI
-from tests.running import API, Sluice, running_sluice
+from tests.running import API, ROOT, Sluice, free_port, running_sluice
 
 STALE = ("counter_999999.db", "gauge_liveall_999999.db")
 
@@ -65,3 +68,32 @@ def test_figures_of_processes_past_are_forgotten(sluice: Sluice, figures: Path) 
     live.write_bytes(b"")
     assert sluice.stop() == 0
     assert not live.exists()
+
+
+def refused_start(*arguments: str, **env: str) -> str:
+    """What gunicorn says when it does not start."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "SD_WEBUI_URL": "none", **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    return ended.stderr
+
+
+def test_it_binds_nothing_that_lets_strangers_in_unasked(tmp_path: Path) -> None:
+    said = refused_start("--bind", f"0.0.0.0:{free_port()}", DATA_DIR=str(tmp_path))
+    assert said.startswith("AUTH: ")
+
+
+def test_a_folder_of_figures_that_holds_a_database_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "sluice.db").write_bytes(b"jobs")
+    (tmp_path / STALE[0]).write_bytes(b"")
+    folder = str(tmp_path)
+    said = refused_start(DATA_DIR=folder, PROMETHEUS_MULTIPROC_DIR=folder, PORT=str(free_port()))
+    assert "sluice.db" in said
+    assert (tmp_path / "sluice.db").read_bytes() == b"jobs"
+    assert (tmp_path / STALE[0]).exists()
