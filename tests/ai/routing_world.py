@@ -186,7 +186,11 @@ def fleets() -> st.SearchStrategy[World]:
 
 
 def histories() -> st.SearchStrategy[list[Step]]:
-    """Requests of up to five callers, mostly; ends, withdrawals, time passing in between."""
-    actions = st.sampled_from(["ask", "ask", "ask", "finish", "finish", "finish", "remove", "pass"])
+    """Requests of up to five callers, mostly; ends, withdrawals, time passing in between.
+
+    Long, and twice as many asked for as made: only where a queue has built up can a caller be
+    passed over, or starve.
+    """
+    actions = st.sampled_from([*["ask"] * 6, *["finish"] * 3, "remove", "pass"])
     numbers = st.integers(0, 4)
-    return st.lists(st.tuples(actions, numbers, numbers), max_size=120)
+    return st.lists(st.tuples(actions, numbers, numbers), min_size=100, max_size=140)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from tests.ai.routing_world import Step, World, fleets, histories
 
-EVERY_MIX = settings(max_examples=200, deadline=None)
+EVERY_MIX = settings(max_examples=100, deadline=None)
 
 
 @EVERY_MIX
