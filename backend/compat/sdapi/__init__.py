@@ -26,6 +26,6 @@ def register(app: Flask, services: Services) -> None:
     for routes in (
         making,
         progress.blueprint(services),
-        reading.blueprint(facts, chosen, settings),
+        reading.blueprint(facts, chosen, services.pictures, settings),
     ):
         app.register_blueprint(routes, url_prefix=PATH)

@@ -9,7 +9,6 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from ai.engines.base import ListName
-from ai.images import decode_base64
 from backend.api.bodies import FORM_FIELDS_BYTES, bytes_for, read_json
 from backend.callers import caller_of
 from backend.compat.sdapi.choices import ChosenCheckpoints
@@ -18,6 +17,7 @@ from backend.compat.sdapi.picture_text import PARAMETERS, fields_of, texts_of
 from backend.compat.sdapi.render import json_answer
 from backend.compat.sdapi.schemas import Options, PngInfo, validated
 from backend.errors import FieldError, InvalidBody
+from backend.pictures import CallerPictures
 from backend.settings import Settings
 
 _LISTS: tuple[ListName, ...] = (
@@ -32,7 +32,9 @@ _LISTS: tuple[ListName, ...] = (
 )
 
 
-def blueprint(facts: Facts, chosen: ChosenCheckpoints, settings: Settings) -> Blueprint:
+def blueprint(
+    facts: Facts, chosen: ChosenCheckpoints, pictures: CallerPictures, settings: Settings
+) -> Blueprint:
     """All that is read, and the one option that is written."""
     routes = Blueprint("sdapi_reading", __name__)
     _add_lists(routes, facts)
@@ -42,8 +44,7 @@ def blueprint(facts: Facts, chosen: ChosenCheckpoints, settings: Settings) -> Bl
     @routes.post("/png-info")
     def png_info() -> Response:
         body = validated(PngInfo, read_json(request, max_bytes))
-        data = decode_base64(body.image, field="image", max_bytes=settings.max_image_bytes)
-        texts = texts_of(data, "image")
+        texts = texts_of(pictures.read(body.image, "image"), "image")
         infotext = texts.pop(PARAMETERS, "")
         parameters = fields_of(infotext) if infotext else {}
         return json_answer({"info": infotext, "items": texts, "parameters": parameters})

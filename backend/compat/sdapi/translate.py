@@ -85,7 +85,7 @@ class Translator:
         if not body.mask:
             return Img2ImgBody, values
         mask = inverted(body.mask, self.pictures) if body.inpainting_mask_invert else body.mask
-        painted = {"mask_blur": body.mask_blur, "inpaint_full_res": body.inpaint_full_res}
+        painted = {"mask_blur": _mask_blur(body), "inpaint_full_res": body.inpaint_full_res}
         return InpaintingBody, values | painted | {"mask": mask}
 
     def _extras(self, body: WebUIBody) -> Extras:
@@ -151,6 +151,17 @@ def inverted(mask: str, pictures: CallerPictures) -> bytes:
         buffer = BytesIO()
         ImageOps.invert(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def _mask_blur(body: WebUIImg2Img) -> int:
+    """One radius, for engines blur as far across as down. Raises InvalidBody for two."""
+    if body.mask_blur is not None:
+        return body.mask_blur
+    if body.mask_blur_x != body.mask_blur_y:
+        both = "mask_blur_x", "mask_blur_y"
+        message = "must be the same, 4 where one is missing; or send mask_blur"
+        raise InvalidBody([FieldError(name, message) for name in both])
+    return body.mask_blur_x
 
 
 def _enlarged(body: WebUITxt2Img) -> tuple[int, int]:

@@ -18,6 +18,7 @@ SOME = {
     "script_args": ["/etc/passwd"],
     "styles": ["mine"],
     "include_init_images": True,
+    "mask_round": False,
     "refiner_checkpoint": "tinyB",
     "hr_additional_modules": ["a"],
     "disable_extra_networks": True,
