@@ -6,9 +6,10 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from backend.api.bodies import bytes_for, read_json
+from backend.api.bodies import bytes_for
 from backend.api.repeated import wants_fresh
 from backend.callers import caller_of, departure
+from backend.compat.sdapi.bodies import read_body
 from backend.compat.sdapi.choices import ChosenCheckpoints
 from backend.compat.sdapi.policy import require_allowed
 from backend.compat.sdapi.render import generation_answer
@@ -31,7 +32,7 @@ def blueprint(services: Services, translator: Translator, chosen: ChosenCheckpoi
     max_bytes = bytes_for(MOST_PICTURES, services.settings.max_image_bytes)
 
     def made(kind: type[WebUIBody]) -> Response:
-        values: dict[str, Any] = read_json(request, max_bytes)
+        values: dict[str, Any] = read_body(request, max_bytes)
         require_allowed(values)
         body = validated(kind, values)
         caller = caller_of(request)

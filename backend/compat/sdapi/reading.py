@@ -9,8 +9,9 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from ai.engines.base import ListName
-from backend.api.bodies import FORM_FIELDS_BYTES, bytes_for, read_json
+from backend.api.bodies import FORM_FIELDS_BYTES, bytes_for
 from backend.callers import caller_of
+from backend.compat.sdapi.bodies import read_body
 from backend.compat.sdapi.choices import ChosenCheckpoints
 from backend.compat.sdapi.facts import Facts
 from backend.compat.sdapi.picture_text import PARAMETERS, fields_of, texts_of
@@ -43,7 +44,7 @@ def blueprint(
 
     @routes.post("/png-info")
     def png_info() -> Response:
-        body = validated(PngInfo, read_json(request, max_bytes))
+        body = validated(PngInfo, read_body(request, max_bytes))
         texts = texts_of(pictures.read(body.image, "image"), "image")
         infotext = texts.pop(PARAMETERS, "")
         parameters = fields_of(infotext) if infotext else {}
@@ -103,7 +104,7 @@ def _add_options(
 
     @routes.post("/options")
     def set_options() -> Response:
-        values = read_json(request, FORM_FIELDS_BYTES)
+        values = read_body(request, FORM_FIELDS_BYTES)
         asked = validated(Options, values).sd_model_checkpoint
         if asked is not None:
             found = facts.checkpoint(asked)

@@ -102,7 +102,7 @@ class WebUITxt2Img(WebUIBody):
 class WebUIImg2Img(WebUIBody):
     """img2img, and with `mask` inpainting; `mask_blur` goes before its two halves."""
 
-    init_images: list[str] = Field(min_length=1, max_length=1)
+    init_images: Annotated[list[str], Field(min_length=1, max_length=1)] | None = None
     mask: str | None = None
     mask_blur: int | None = None
     mask_blur_x: int = 4
