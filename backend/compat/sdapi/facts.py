@@ -122,11 +122,15 @@ class Facts:
             self._require(asked, ("sd-vae",), "override_settings.sd_vae")
 
     def require_upscaler(self, asked: str, field: str, *, latent: bool = False) -> None:
-        """Raises InvalidBody for an upscaler that no engine has; `latent` ones count if said."""
-        if asked != "None":
-            self._require(
-                asked, ("upscalers", "latent-upscale-modes") if latent else ("upscalers",), field
-            )
+        """Raises InvalidBody for an upscaler that no engine has; `latent` ones count if said.
+
+        Where those are not listed, whether there is one cannot be said.
+        """
+        if asked == "None" or (latent and not self.rows("latent-upscale-modes")):
+            return
+        self._require(
+            asked, ("upscalers", "latent-upscale-modes") if latent else ("upscalers",), field
+        )
 
     def _require(self, asked: str, lists: Iterable[ListName], field: str) -> None:
         """A WebUI would crash, or silently take another; where none tells, nobody can say."""

@@ -15,6 +15,7 @@ from backend.compat.sdapi.policy import require_allowed
 from backend.compat.sdapi.render import generation_answer
 from backend.compat.sdapi.schemas import WebUIBody, WebUIImg2Img, WebUITxt2Img, validated
 from backend.compat.sdapi.translate import Translator
+from backend.compat.sdapi.unsupported import told_at_its_field
 from backend.jobs.records import Terms
 from backend.services import Services
 from backend.telemetry import note_made
@@ -37,12 +38,13 @@ def blueprint(services: Services, translator: Translator, chosen: ChosenCheckpoi
         body = validated(kind, values)
         caller = caller_of(request)
         asked = translator.request_of(body, chosen.of(caller))
-        result = services.generator.generate(
-            asked,
-            caller=caller,
-            terms=Terms(fresh=wants_fresh(request)),
-            caller_left=departure(request.environ),
-        )
+        with told_at_its_field(asked):
+            result = services.generator.generate(
+                asked,
+                caller=caller,
+                terms=Terms(fresh=wants_fresh(request)),
+                caller_left=departure(request.environ),
+            )
         note_made(result)
         return generation_answer(asked, result, values, send=body.send_images)
 

@@ -17,6 +17,7 @@ from backend.compat.sdapi.bodies import read_body
 from backend.compat.sdapi.facts import Facts
 from backend.compat.sdapi.render import json_answer
 from backend.compat.sdapi.schemas import ExtraSingleImage, Interrogate, validated
+from backend.compat.sdapi.unsupported import told_at_its_field
 from backend.errors import FieldError, InvalidBody
 from backend.generate import CALLER_CHECK_S
 from backend.json_answers import Base64
@@ -104,7 +105,7 @@ class _Desk:
         Raises what the pool and `Admission.holding` do.
         """
         caller, left = caller_of(request), departure(request.environ)
-        with self._admission.holding(tool, caller):
+        with told_at_its_field(tool), self._admission.holding(tool, caller):
             ticket = self._pool.submit(
                 tool, caller=caller, timeout_s=self._deadline_s, correlation=current()
             )
