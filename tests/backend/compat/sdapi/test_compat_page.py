@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from backend import create_app
-from backend.compat.sdapi import PATH
+from backend.compat.sdapi import PATH, controlnet
 from backend.services import build_services
 from backend.settings import Settings
 from tests.fake_webui import FakeWebUI
@@ -34,6 +34,6 @@ def test_each_route_is_told_of(webui: FakeWebUI, tmp_path: Path) -> None:
         f"{method} {rule.rule.removeprefix(PATH + '/')}"
         for rule in rules
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if rule.rule.startswith(PATH)
+        if rule.rule.startswith((PATH, controlnet.PATH))
     }
     assert {row[0].strip("`") for row in rows("Routes")} == there

@@ -25,6 +25,14 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
             yield sluice
 
 
+def test_lists_of_a_controlnet_that_nobody_has_are_empty(plain: Sluice) -> None:
+    assert plain.get("/controlnet/model_list").json() == {"model_list": []}
+    assert plain.get("/controlnet/module_list").json() == {"module_list": []}
+    for path in ("version", "detect"):
+        answer = plain.get(f"/controlnet/{path}")
+        assert (answer.status_code, answer.json()["detail"]) == (404, "Not Found")
+
+
 @pytest.mark.parametrize(
     ("route", "fields", "loc"),
     [
