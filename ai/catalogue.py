@@ -148,7 +148,7 @@ class Catalogue:
             names = having
         skilled = [name for name in names if request.needs <= self._facts[name].abilities]
         if not skilled:
-            raise self._unsupported(names, request.needs)
+            raise self._unsupported(names, request)
         sampling = [name for name in skilled if _has_sampler(self._facts[name], request)]
         if not sampling:
             asked = request.sampler_name or ""
@@ -158,11 +158,14 @@ class Catalogue:
             raise UnknownScheduler(request.scheduler or "", self._offered(sampling, _schedulers))
         return frozenset(taking)
 
-    def _unsupported(self, names: Sequence[str], needs: frozenset[Ability]) -> UnsupportedRequest:
+    def _unsupported(self, names: Sequence[str], request: Work) -> UnsupportedRequest:
         """Says what nobody can do; all of it, where no one engine can do it together."""
         anybody = frozenset().union(*(self._facts[name].abilities for name in names))
-        missing = ", ".join(sorted(needs - anybody or needs))
-        return UnsupportedRequest("model", f"no engine that has it does {missing}")
+        missing = sorted(request.needs - anybody or request.needs)
+        nobody = (
+            "no engine here" if request.checkpoint is None else "no engine with that checkpoint"
+        )
+        return UnsupportedRequest("model", f"{nobody} does {', '.join(missing)}", missing)
 
     def checkpoint_on(self, engine: str, asked: str) -> Checkpoint | None:
         """The checkpoint of `engine` that a caller who wrote `asked` means."""

@@ -30,7 +30,7 @@ credential or upstream's own text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 
@@ -83,7 +83,11 @@ class UnknownScheduler(_NotOffered):
 
 
 class UnsupportedRequest(InvalidRequest):
-    """No engine here does this kind of generation."""
+    """No engine here does this kind of generation; `missing` are the abilities it lacks."""
+
+    def __init__(self, field: str, message: str, missing: Collection[str] = ()) -> None:
+        super().__init__(field, message)
+        self.missing = frozenset(missing)
 
 
 class QueueFull(GenerationError):

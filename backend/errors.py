@@ -55,7 +55,11 @@ class InvalidBody(Exception):
 
 
 class UnreadableBody(Exception):
-    """The body is not what its Content-Type says."""
+    """The body is not what its Content-Type says, from the character at `position` on if known."""
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class UnsupportedBody(Exception):

@@ -12,7 +12,7 @@ import orjson
 from tests import fake_webui_pictures as pictures
 from tests.fake_webui_faults import Fault
 from tests.fake_webui_model import FakeModel
-from tests.fake_webui_tools import LISTS, TOOLS, described, enlarged, use_tool
+from tests.fake_webui_tools import CONTROLNET, LISTS, TOOLS, described, enlarged, use_tool
 from tests.fake_webui_wire import (
     Answer,
     Json,
@@ -63,6 +63,8 @@ class Routes:
 
     def answer(self, method: str, path: str, query: str, raw: bytes, fault: Fault | None) -> Answer:
         """Raises Refusal, Crash or NoRoute."""
+        if method == "GET" and path in CONTROLNET and self._model.flavour == "forge":
+            return json_answer(CONTROLNET[path])
         name = path.removeprefix(PREFIX)
         if not path.startswith(PREFIX) or not self._is_here(name):
             raise NoRoute

@@ -39,6 +39,18 @@ LISTS: dict[str, Any] = {
     "prompt-styles": [{"name": "secret style", "prompt": "x", "negative_prompt": ""}],
 }
 
+CONTROLNET: dict[str, Any] = {
+    "/controlnet/version": {"version": 3},
+    "/controlnet/model_list": {
+        "model_list": ["None", "control_canny [d14c016b]", "/opt/webui/models/secret.pth"]
+    },
+    "/controlnet/module_list": {
+        "module_list": ["none", "canny"],
+        "module_detail": {"canny": {"model_free": False, "sliders": []}},
+    },
+}
+"""What a Forge's built-in ControlNet has, a path among its names for once."""
+
 
 def use_tool(model: FakeModel, work: Callable[[Json], Json], body: Json) -> Json:
     """The answer of `work`, which takes the one lock and some steps as generations do."""

@@ -118,6 +118,9 @@ class Engine(Known, Protocol):
 
 
 ListName = Literal[
+    "controlnet/model_list",
+    "controlnet/module_list",
+    "controlnet/version",
     "embeddings",
     "face-restorers",
     "hypernetworks",
@@ -132,7 +135,7 @@ ListName = Literal[
     "sd-vae",
     "upscalers",
 ]
-"""What a WebUI can be asked for by GET /sdapi/v1/<name>."""
+"""What a WebUI can be asked for by GET /sdapi/v1/<name>, its ControlNet by GET /<name>."""
 
 
 @runtime_checkable

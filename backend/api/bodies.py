@@ -98,7 +98,7 @@ def _json_values(data: bytes) -> dict[str, Any]:
         values = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise UnreadableBody(
-            f"The body is not JSON: {error.msg} at character {error.pos}."
+            f"The body is not JSON: {error.msg} at character {error.pos}.", error.pos
         ) from None
     if not isinstance(values, dict):
         raise UnreadableBody("The body must be a JSON object.")

@@ -260,6 +260,15 @@ def test_image_and_mask_may_be_urls_at_every_door(
         webui_s = {"prompt": "x", "init_images": [url], "mask": url, "inpainting_mask_invert": 1}
         assert client.post("/sdapi/v1/img2img", json=webui_s).status_code == 200
         assert len(host.received) == 7
+        webui_tool = {"image": url}
+        for route in ("extra-single-image", "interrogate", "png-info"):
+            assert client.post(f"/sdapi/v1/{route}", json=webui_tool).status_code == 200, route
+        assert len(host.received) == 10
+        unit = {"module": "canny", "model": "canny [1]", "image": url, "mask": url}
+        scripts = {"ControlNet": {"args": [unit]}}
+        webui_s = {"prompt": "x", "alwayson_scripts": scripts}
+        assert client.post("/sdapi/v1/txt2img", json=webui_s).status_code == 200
+        assert len(host.received) == 12
     for sent in webui.bodies("img2img"):
         assert sent["init_images"][0].endswith(b64(mask()))
 

@@ -69,7 +69,7 @@ class WebUIClient:
     ) -> None:
         parts = _split(url)
         self._engine = engine
-        self._base = _without_credentials(parts) + _API
+        self._root = _without_credentials(parts)
         self._connect_timeout_s = connect_timeout_s
         self._max_answer_bytes = max_answer_bytes
         self._connections = KeptConnections(concurrency + _PROBES)
@@ -77,7 +77,10 @@ class WebUIClient:
         self._requests: dict[tuple[str, str], requests.PreparedRequest] = {}
 
     def get(self, path: str, *, timeout_s: float) -> Reply:
-        """Raises EngineUnavailable when no answer comes, or WrongResult."""
+        """`path` is below /sdapi/v1/, or with a slash before it beside that.
+
+        Raises EngineUnavailable when no answer comes, or WrongResult.
+        """
         try:
             return self._send_twice_if_unread("GET", path, None, timeout_s)
         except (EngineLost, EngineTimeout) as error:
@@ -118,7 +121,8 @@ class WebUIClient:
         """Prepared once for each path, for that costs a third of sending; plain headers another."""
         kept = self._requests.get((method, path))
         if kept is None:
-            asked = requests.Request(method, self._base + path)
+            beside = path.startswith("/")
+            asked = requests.Request(method, self._root + ("" if beside else _API) + path)
             kept = self._requests[method, path] = self._session.prepare_request(asked)
         prepared = requests.PreparedRequest()
         prepared.method, prepared.url, prepared.hooks = kept.method, kept.url, kept.hooks

@@ -33,6 +33,8 @@ from ai.tools import Tool
 
 _OK = 200
 _NOT_FOUND = 404
+_CONTROLNET = "controlnet/"
+"""This extension's routes stand beside the WebUI's own, not below them."""
 _INTERRUPT_TIMEOUT_S = 5.0
 """Longer than a probe's: an interrupt given up on may still come, and hit the next job."""
 _INTERRUPT_AGAIN_AFTER_S = (0.05, 0.1, 0.2, 0.4)
@@ -131,7 +133,8 @@ class A1111Engine:
 
     def listing(self, name: ListName) -> Any:
         """What GET of it answers, without paths; None where it is absent. Raises EngineError."""
-        return cleaned(self._ask(name, optional=True))
+        path = f"/{name}" if name.startswith(_CONTROLNET) else name
+        return cleaned(self._ask(path, optional=True))
 
     def interrupt(self) -> None:
         """Stop the one request in flight, whose generate then raises GenerationCanceled."""

@@ -1,4 +1,4 @@
-"""The WebUI's own API at /sdapi/v1, for the clients written for that."""
+"""The WebUI's own API at /sdapi/v1 and /controlnet, for the clients written for that."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import Flask
 
 from backend.api.schemas import BodyModels
 from backend.bounds import Bounds
-from backend.compat.sdapi import generation, progress, reading, tools
+from backend.compat.sdapi import controlnet, generation, progress, reading, tools
 from backend.compat.sdapi.choices import ChosenCheckpoints
 from backend.compat.sdapi.facts import Facts
 from backend.compat.sdapi.translate import Translator
@@ -26,6 +26,7 @@ def register(app: Flask, services: Services) -> None:
     for routes in (
         making,
         progress.blueprint(services),
-        reading.blueprint(facts, chosen, settings),
+        reading.blueprint(facts, chosen, services.pictures, settings),
     ):
         app.register_blueprint(routes, url_prefix=PATH)
+    app.register_blueprint(controlnet.blueprint(facts), url_prefix=controlnet.PATH)

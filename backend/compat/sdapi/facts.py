@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, get_args
 
 from ai.engines.base import ListName
 from ai.extras import AUTOMATIC_VAE
@@ -17,6 +17,10 @@ FRESH_S = 10.0
 """Lists change when somebody puts a file into a folder."""
 _NAME_KEYS = ("name", "model_name", "title")
 _ALWAYS_A_VAE = (AUTOMATIC_VAE, "None")
+_CONTROLNET_LISTS: Mapping[str, ListName] = {
+    "model_list": "controlnet/model_list",
+    "module_list": "controlnet/module_list",
+}
 SCRIPTS = ("controlnet", "adetailer")
 """The always-on scripts whose units are taken."""
 
@@ -92,10 +96,25 @@ class Facts:
                 known.update(members if isinstance(members, dict) else {})
         return merged
 
+    def controlnet(self, part: Literal["model_list", "module_list"]) -> list[str]:
+        """Every model or preprocessor that some engine's ControlNet has, once each."""
+        names: dict[str, None] = {}
+        for told in _objects(self.listings(_CONTROLNET_LISTS[part])):
+            listed = told.get(part)
+            known = listed if isinstance(listed, list) else []
+            names.update(dict.fromkeys(name for name in known if isinstance(name, str)))
+        return list(names)
+
+    def controlnet_version(self) -> int | None:
+        """Of the first ControlNet that tells."""
+        told = (row.get("version") for row in _objects(self.listings("controlnet/version")))
+        return next((version for version in told if isinstance(version, int)), None)
+
     def memory(self) -> dict[str, Any]:
         """Of the first engine that tells."""
-        told = (listing for listing in self.listings("memory") if isinstance(listing, dict))
-        return next(told, {"ram": {}, "cuda": {"error": "unavailable"}})
+        return next(
+            _objects(self.listings("memory")), {"ram": {}, "cuda": {"error": "unavailable"}}
+        )
 
     def scripts(self) -> list[str]:
         """Those of the scripts we take units for that some engine has."""
@@ -122,11 +141,15 @@ class Facts:
             self._require(asked, ("sd-vae",), "override_settings.sd_vae")
 
     def require_upscaler(self, asked: str, field: str, *, latent: bool = False) -> None:
-        """Raises InvalidBody for an upscaler that no engine has; `latent` ones count if said."""
-        if asked != "None":
-            self._require(
-                asked, ("upscalers", "latent-upscale-modes") if latent else ("upscalers",), field
-            )
+        """Raises InvalidBody for an upscaler that no engine has; `latent` ones count if said.
+
+        Where those are not listed, whether there is one cannot be said.
+        """
+        if asked == "None" or (latent and not self.rows("latent-upscale-modes")):
+            return
+        self._require(
+            asked, ("upscalers", "latent-upscale-modes") if latent else ("upscalers",), field
+        )
 
     def _require(self, asked: str, lists: Iterable[ListName], field: str) -> None:
         """A WebUI would crash, or silently take another; where none tells, nobody can say."""
@@ -140,6 +163,10 @@ class Facts:
 def _scheduler(name: str) -> dict[str, Any]:
     usual = {"aliases": None, "default_rho": -1.0, "need_inner_model": False}
     return {"name": name, "label": name, **usual}
+
+
+def _objects(listings: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    return (listing for listing in listings if isinstance(listing, dict))
 
 
 def _rows(listings: Iterable[Any]) -> Iterable[dict[str, Any]]:

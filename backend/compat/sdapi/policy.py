@@ -19,6 +19,7 @@ REFUSED_UNLESS: Mapping[str, tuple[object, ...]] = {
     "firstpass_image": (),
     "latent_mask": (),
     "include_init_images": (False,),
+    "mask_round": (True,),
     "refiner_checkpoint": ("None",),
     "hr_checkpoint_name": ("None", "Use same checkpoint"),
     "hr_sampler_name": ("None", "Use same sampler"),

@@ -9,15 +9,16 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from ai.engines.base import ListName
-from ai.images import decode_base64
-from backend.api.bodies import FORM_FIELDS_BYTES, bytes_for, read_json
+from backend.api.bodies import FORM_FIELDS_BYTES, bytes_for
 from backend.callers import caller_of
+from backend.compat.sdapi.bodies import read_body
 from backend.compat.sdapi.choices import ChosenCheckpoints
 from backend.compat.sdapi.facts import Facts
 from backend.compat.sdapi.picture_text import PARAMETERS, fields_of, texts_of
 from backend.compat.sdapi.render import json_answer
 from backend.compat.sdapi.schemas import Options, PngInfo, validated
 from backend.errors import FieldError, InvalidBody
+from backend.pictures import CallerPictures
 from backend.settings import Settings
 
 _LISTS: tuple[ListName, ...] = (
@@ -32,7 +33,9 @@ _LISTS: tuple[ListName, ...] = (
 )
 
 
-def blueprint(facts: Facts, chosen: ChosenCheckpoints, settings: Settings) -> Blueprint:
+def blueprint(
+    facts: Facts, chosen: ChosenCheckpoints, pictures: CallerPictures, settings: Settings
+) -> Blueprint:
     """All that is read, and the one option that is written."""
     routes = Blueprint("sdapi_reading", __name__)
     _add_lists(routes, facts)
@@ -41,9 +44,8 @@ def blueprint(facts: Facts, chosen: ChosenCheckpoints, settings: Settings) -> Bl
 
     @routes.post("/png-info")
     def png_info() -> Response:
-        body = validated(PngInfo, read_json(request, max_bytes))
-        data = decode_base64(body.image, field="image", max_bytes=settings.max_image_bytes)
-        texts = texts_of(data, "image")
+        body = validated(PngInfo, read_body(request, max_bytes))
+        texts = texts_of(pictures.read(body.image, "image"), "image")
         infotext = texts.pop(PARAMETERS, "")
         parameters = fields_of(infotext) if infotext else {}
         return json_answer({"info": infotext, "items": texts, "parameters": parameters})
@@ -102,7 +104,7 @@ def _add_options(
 
     @routes.post("/options")
     def set_options() -> Response:
-        values = read_json(request, FORM_FIELDS_BYTES)
+        values = read_body(request, FORM_FIELDS_BYTES)
         asked = validated(Options, values).sd_model_checkpoint
         if asked is not None:
             found = facts.checkpoint(asked)

@@ -26,6 +26,10 @@ WIRE_NAMES = {
     "strength": "denoising_strength",
 }
 """Where txt2img's and img2img's word for a field is not the gateway's own."""
+WHOLE_BODY = "body"
+"""Where something is wrong that is of no one field."""
+_NO_ROUTE = {404: "Not Found", 405: "Method Not Allowed"}
+_NOT_JSON = "unreadable_json"
 _ECHOED = (str, int, float, type(None))
 
 
@@ -37,7 +41,7 @@ def json_answer(body: object, status: int = 200) -> Response:
 
 def render_problem(problem: Problem) -> Response:
     """FastAPI's `detail`: a list naming the fields, else a text; and the gateway's own members."""
-    detail: object = [_field(error) for error in problem.errors] or problem.detail
+    detail: object = [_field(error, problem) for error in problem.errors] or _text(problem)
     body = {
         "detail": detail,
         "error": problem.detail,
@@ -64,14 +68,23 @@ def generation_answer(
     return json_answer(answer)
 
 
-def _field(error: FieldError) -> dict[str, object]:
+def _text(problem: Problem) -> str:
+    """The framework's own words where there is no such route, which clients look for."""
+    return problem.detail if request.url_rule else _NO_ROUTE.get(problem.status, problem.detail)
+
+
+def _field(error: FieldError, problem: Problem) -> dict[str, object]:
     names = WIRE_NAMES if request.path.endswith("2img") else {}
     path = names.get(error.field, error.field).split(".")
-    return {
+    named = [int(part) if part.isdigit() else part for part in path if part != WHOLE_BODY]
+    told: dict[str, object] = {
         "type": "value_error",
-        "loc": ["body", *(int(part) if part.isdigit() else part for part in path)],
+        "loc": [WHOLE_BODY, *named],
         "msg": error.message,
     }
+    if problem.code == _NOT_JSON:
+        return told | {"type": "json_invalid", "input": {}, "ctx": {"error": problem.detail}}
+    return told
 
 
 def _echo(asked: GenerationRequest, values: Mapping[str, Any]) -> dict[str, Any]:

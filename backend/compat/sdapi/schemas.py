@@ -100,11 +100,13 @@ class WebUITxt2Img(WebUIBody):
 
 
 class WebUIImg2Img(WebUIBody):
-    """img2img, and with `mask` inpainting."""
+    """img2img, and with `mask` inpainting; `mask_blur` goes before its two halves."""
 
-    init_images: list[str] = Field(min_length=1, max_length=1)
+    init_images: Annotated[list[str], Field(min_length=1, max_length=1)] | None = None
     mask: str | None = None
-    mask_blur: int = 4
+    mask_blur: int | None = None
+    mask_blur_x: int = 4
+    mask_blur_y: int = 4
     inpainting_fill: int = Field(0, ge=0, le=3)
     inpaint_full_res: bool = True
     inpaint_full_res_padding: int = Field(0, ge=0, le=256)

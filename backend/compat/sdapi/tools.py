@@ -10,12 +10,14 @@ from ai.generation import Generation
 from ai.images import read_picture
 from ai.pictures import Picture
 from ai.tools import CAPTION, Caption, Tool, Upscale
-from backend.api.bodies import bytes_for, read_json
+from backend.api.bodies import bytes_for
 from backend.bounds import Bounds
 from backend.callers import caller_of, departure
+from backend.compat.sdapi.bodies import read_body
 from backend.compat.sdapi.facts import Facts
 from backend.compat.sdapi.render import json_answer
 from backend.compat.sdapi.schemas import ExtraSingleImage, Interrogate, validated
+from backend.compat.sdapi.unsupported import told_at_its_field
 from backend.errors import FieldError, InvalidBody
 from backend.generate import CALLER_CHECK_S
 from backend.json_answers import Base64
@@ -57,14 +59,14 @@ class _Desk:
         self._max_bytes = bytes_for(1, services.settings.max_image_bytes)
 
     def enlarge(self) -> Response:
-        body = validated(ExtraSingleImage, read_json(request, self._max_bytes))
+        body = validated(ExtraSingleImage, read_body(request, self._max_bytes))
         self._facts.require_upscaler(body.upscaler_1, "upscaler_1")
         self._facts.require_upscaler(body.upscaler_2, "upscaler_2")
         made = self._done(self._enlarging(body))
         return json_answer({"html_info": "", "image": Base64(made.images[0].base64)})
 
     def describe(self) -> Response:
-        body = validated(Interrogate, read_json(request, self._max_bytes))
+        body = validated(Interrogate, read_body(request, self._max_bytes))
         if body.model not in _INTERROGATORS:
             raise InvalidBody([FieldError("model", f"must be one of {', '.join(_INTERROGATORS)}")])
         told = self._done(Caption(image=self._picture(body.image), model=body.model))
@@ -103,7 +105,7 @@ class _Desk:
         Raises what the pool and `Admission.holding` do.
         """
         caller, left = caller_of(request), departure(request.environ)
-        with self._admission.holding(tool, caller):
+        with told_at_its_field(tool), self._admission.holding(tool, caller):
             ticket = self._pool.submit(
                 tool, caller=caller, timeout_s=self._deadline_s, correlation=current()
             )

@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 from PIL import Image, ImageOps
+from werkzeug.exceptions import NotFound
 
 from ai.extras import Extras, HiresFix
 from ai.generation import SIZE_STEP, GenerationRequest
@@ -23,6 +24,10 @@ from backend.pictures import CallerPictures
 
 NO_WORDS = " "
 """A WebUI takes an empty prompt; this means the same to every engine."""
+NO_PICTURE = "Init image not found"
+"""What a WebUI says, word for word."""
+LEAST_STRENGTH = 0.001
+"""A WebUI takes 0 and one step then, as it does for this."""
 _NEUTRAL_NOISE: Mapping[str, float] = {
     "s_churn": 0.0,
     "s_tmax": 0.0,
@@ -48,7 +53,7 @@ class Translator:
     def request_of(self, body: WebUIBody, chosen: str | None) -> GenerationRequest:
         """What `body` asks for, with the caller's `chosen` checkpoint where it names none.
 
-        Raises InvalidBody or InvalidRequest naming the field.
+        Raises InvalidBody or InvalidRequest naming the field, NotFound without a picture.
         """
         self._require_few(body)
         kind, values = self._plain(body, chosen)
@@ -81,11 +86,14 @@ class Translator:
         }
         if not isinstance(body, WebUIImg2Img):
             return Txt2ImgBody, values
-        values |= {"image": body.init_images[0], "strength": body.denoising_strength}
+        if not body.init_images:
+            raise NotFound(NO_PICTURE)
+        strength = _strength(body.denoising_strength)
+        values |= {"image": body.init_images[0], "strength": strength}
         if not body.mask:
             return Img2ImgBody, values
         mask = inverted(body.mask, self.pictures) if body.inpainting_mask_invert else body.mask
-        painted = {"mask_blur": body.mask_blur, "inpaint_full_res": body.inpaint_full_res}
+        painted = {"mask_blur": _mask_blur(body), "inpaint_full_res": body.inpaint_full_res}
         return InpaintingBody, values | painted | {"mask": mask}
 
     def _extras(self, body: WebUIBody) -> Extras:
@@ -120,15 +128,15 @@ class Translator:
         if body.hr_second_pass_steps > self.bounds.max_steps:
             most = f"must be at most {self.bounds.max_steps}"
             raise InvalidBody([FieldError("hr_second_pass_steps", most)])
-        if not 0 < body.denoising_strength <= 1:
-            message = "must be above 0 and at most 1"
+        if not 0 <= body.denoising_strength <= 1:
+            message = "must be at least 0 and at most 1"
             raise InvalidBody([FieldError("denoising_strength", message)])
         return HiresFix(
             width=width,
             height=height,
             upscaler=body.hr_upscaler,
             steps=body.hr_second_pass_steps,
-            denoising_strength=body.denoising_strength,
+            denoising_strength=_strength(body.denoising_strength),
             prompt=body.hr_prompt,
             negative_prompt=body.hr_negative_prompt,
         )
@@ -151,6 +159,21 @@ def inverted(mask: str, pictures: CallerPictures) -> bytes:
         buffer = BytesIO()
         ImageOps.invert(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def _strength(asked: float) -> float:
+    return asked or LEAST_STRENGTH
+
+
+def _mask_blur(body: WebUIImg2Img) -> int:
+    """One radius, for engines blur as far across as down. Raises InvalidBody for two."""
+    if body.mask_blur is not None:
+        return body.mask_blur
+    if body.mask_blur_x != body.mask_blur_y:
+        both = "mask_blur_x", "mask_blur_y"
+        message = "must be the same, 4 where one is missing; or send mask_blur"
+        raise InvalidBody([FieldError(name, message) for name in both])
+    return body.mask_blur_x
 
 
 def _enlarged(body: WebUITxt2Img) -> tuple[int, int]:

@@ -31,9 +31,10 @@ def guarded(webui: FakeWebUI, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_without_a_key_the_client_is_told_so(guarded: Sluice) -> None:
-    answer = guarded.get("/sdapi/v1/sd-models")
-    assert answer.status_code == 401
-    assert isinstance(answer.json()["detail"], str)
+    for path in ("/sdapi/v1/sd-models", "/controlnet/model_list"):
+        answer = guarded.get(path)
+        assert answer.status_code == 401
+        assert isinstance(answer.json()["detail"], str)
 
 
 def test_the_password_is_the_key_and_tools_cost_too(guarded: Sluice, webui: FakeWebUI) -> None:

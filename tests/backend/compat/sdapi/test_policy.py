@@ -18,6 +18,7 @@ SOME = {
     "script_args": ["/etc/passwd"],
     "styles": ["mine"],
     "include_init_images": True,
+    "mask_round": False,
     "refiner_checkpoint": "tinyB",
     "hr_additional_modules": ["a"],
     "disable_extra_networks": True,
@@ -157,7 +158,6 @@ def test_what_is_switched_off_is_taken(sluice: Sluice, webui: FakeWebUI) -> None
 @pytest.mark.parametrize(
     ("fields", "loc"),
     [
-        ({}, "init_images"),
         ({"init_images": []}, "init_images"),
         ({"init_images": [b64(png())] * 2}, "init_images"),
         ({"init_images": ["https://example.com/a.png"]}, "init_images"),
@@ -209,9 +209,42 @@ def test_routes_that_are_not_offered_answer_as_the_webuis_own_404(
     sluice: Sluice, webui: FakeWebUI, path: str
 ) -> None:
     answer = sluice.http.post(f"{sluice.url}/sdapi/v1/{path}", json={}, timeout=60)
-    assert answer.status_code == 404
-    assert isinstance(answer.json()["detail"], str)
+    assert (answer.status_code, answer.json()["detail"]) == (404, "Not Found")
     assert [seen for seen in webui.seen if path in seen.path] == []
+
+
+def test_another_method_answers_as_the_webuis_own_405(sluice: Sluice) -> None:
+    answer = sluice.get("/sdapi/v1/txt2img")
+    assert (answer.status_code, answer.json()["detail"]) == (405, "Method Not Allowed")
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_img2img_without_a_picture_answers_as_the_webuis_own(
+    sluice: Sluice, webui: FakeWebUI
+) -> None:
+    for nothing in ({}, {"init_images": None}):
+        answer = ask(sluice, "img2img", **nothing)
+        assert (answer.status_code, answer.json()["detail"]) == (404, "Init image not found")
+    assert webui.bodies("img2img") == []
+
+
+@pytest.mark.parametrize("route", ["txt2img", "img2img", "interrogate", "png-info", "options"])
+def test_a_body_that_is_no_json_answers_as_the_webuis_own(
+    sluice: Sluice, webui: FakeWebUI, route: str
+) -> None:
+    data = b'{"prompt": nope'
+    theirs = requests.post(f"{webui.url}/sdapi/v1/txt2img", data=data, timeout=60)
+    answer = sluice.http.post(f"{sluice.url}/sdapi/v1/{route}", data=data, timeout=60)
+    assert answer.status_code == theirs.status_code == 422
+    (problem,), (their_problem,) = answer.json()["detail"], theirs.json()["detail"]
+    assert problem.pop("ctx").keys() == their_problem.pop("ctx").keys()
+    assert problem == their_problem
+
+
+def test_a_body_that_is_no_object_is_wrong_as_a_whole(sluice: Sluice) -> None:
+    answer = sluice.http.post(f"{sluice.url}/sdapi/v1/txt2img", data=b"[1]", timeout=60)
+    assert refused(answer) == [["body"]]
+    assert answer.json()["error"] == "The body must be a JSON object."
 
 
 def test_the_settings_of_one_caller_do_not_reach_the_next(sluice: Sluice, webui: FakeWebUI) -> None:

@@ -163,6 +163,12 @@ def test_lists(api: webuiapi.WebUIApi) -> None:
     assert api.refresh_checkpoints() is None
 
 
+def test_the_lists_of_controlnet(api: webuiapi.WebUIApi) -> None:
+    assert api.controlnet_version() == 3
+    assert api.controlnet_model_list() == ["None", "control_canny [d14c016b]"]
+    assert api.controlnet_module_list() == ["none", "canny"]
+
+
 def test_extra_single_image(api: webuiapi.WebUIApi, webui: FakeWebUI) -> None:
     made = api.extra_single_image(
         image=PICTURE, upscaling_resize=2, upscaler_1=webuiapi.Upscaler.ESRGAN_4x
