@@ -1,0 +1,96 @@
+"""The WebUI's own API where workers make the images: the same at each web process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+import webuiapi
+
+from tests.backend.api.job_caller import Caller
+from tests.backend.scaled_out.town import Town
+from tests.fake_webui import FakeWebUI
+from tests.running import running_sluice, wait_until
+
+ASKED = {"prompt": "a cat", "steps": 4, "width": 64, "height": 64}
+
+
+def ask(caller: Caller, method: str, route: str, body: Any = None) -> requests.Response:
+    url = f"{caller.sluice.url}/sdapi/v1/{route}"
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(method, url, json=body, headers=caller.headers, timeout=60)
+
+
+def told(caller: Caller, route: str) -> Any:
+    answer = ask(caller, "GET", route)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def await_lists(caller: Caller) -> None:
+    wait_until(lambda: bool(told(caller, "sd-vae")), "the workers' lists are known")
+
+
+def client_of(caller: Caller) -> webuiapi.WebUIApi:
+    client = webuiapi.WebUIApi(port=caller.sluice.port, steps=4)
+    client.session.trust_env = False
+    client.session.headers.update(caller.headers)
+    return client
+
+
+def test_a_picture_is_made_for_the_webuis_own_client(town: Town) -> None:
+    left, _ = town.callers()
+    client = client_of(left)
+    made = client.txt2img(prompt="a red circle", seed=500, width=64, height=64)
+    client.session.close()
+    assert made.image.size == (64, 64)
+    assert (made.info["all_seeds"], made.info["sd_model_name"]) == ([500], "tinyA")
+    assert made.info["infotexts"] == [made.image.info["parameters"]]
+    assert town.made(500) == 1
+
+
+def test_every_list_is_that_of_one_process(
+    town: Town, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    caller, _ = town.callers()
+    await_lists(caller)
+    with FakeWebUI() as webui:
+        env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", "TRUSTED_PROXIES": "1"}
+        with running_sluice(tmp_path_factory.mktemp("alone"), env) as alone:
+            single = Caller(alone)
+            for name in (
+                *("sd-models", "samplers", "schedulers", "upscalers", "latent-upscale-modes"),
+                *("loras", "embeddings", "sd-vae", "sd-modules", "hypernetworks", "scripts"),
+                *("face-restorers", "realesrgan-models", "memory", "script-info", "options"),
+            ):
+                assert told(caller, name) == told(single, name), name
+
+
+@pytest.mark.parametrize(
+    ("fields", "loc"),
+    [
+        ({"override_settings": {"sd_vae": "../../x"}}, ["override_settings", "sd_vae"]),
+        ({"enable_hr": True, "hr_upscaler": "../none such"}, ["hr_upscaler"]),
+    ],
+)
+def test_a_name_that_no_worker_told_of_is_refused(
+    town: Town, fields: dict[str, Any], loc: list[str]
+) -> None:
+    for caller in town.callers():
+        answer = ask(caller, "POST", "txt2img", ASKED | fields | {"seed": 501})
+        assert answer.status_code == 422, answer.text
+        assert [problem["loc"] for problem in answer.json()["detail"]] == [["body", *loc]]
+    assert town.made(501) == 0
+
+
+def test_a_name_that_a_worker_told_of_is_taken(town: Town) -> None:
+    _, right = town.callers()
+    await_lists(right)
+    own = {"override_settings": {"sd_vae": "soft.vae.pt"}, "seed": 502}
+    hires = {"enable_hr": True, "hr_upscaler": "R-ESRGAN 4x+", "denoising_strength": 0.5}
+    assert ask(right, "POST", "txt2img", ASKED | own | hires).status_code == 200
+    (body,) = (b for w in town.webuis for b in w.bodies("txt2img") if b["seed"] == 502)
+    assert body["override_settings"]["sd_vae"] == "soft.vae.pt"
+    assert body["hr_upscaler"] == "R-ESRGAN 4x+"
