@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ import webuiapi
 from tests.backend.api.job_caller import Caller
 from tests.backend.scaled_out.town import Town
 from tests.fake_webui import FakeWebUI
+from tests.pictures import b64, png
 from tests.running import running_sluice, wait_until
 
 ASKED = {"prompt": "a cat", "steps": 4, "width": 64, "height": 64}
+PICTURED = ASKED | {"init_images": [b64(png())], "denoising_strength": 0.5}
 
 
 def ask(caller: Caller, method: str, route: str, body: Any = None) -> requests.Response:
@@ -94,3 +97,62 @@ def test_a_name_that_a_worker_told_of_is_taken(town: Town) -> None:
     (body,) = (b for w in town.webuis for b in w.bodies("txt2img") if b["seed"] == 502)
     assert body["override_settings"]["sd_vae"] == "soft.vae.pt"
     assert body["hr_upscaler"] == "R-ESRGAN 4x+"
+
+
+@pytest.mark.parametrize("way", ["interrupt", "skip"])
+def test_a_request_held_at_one_web_process_is_told_of_and_ended_at_the_other(
+    town: Town, way: str
+) -> None:
+    left, right = town.callers()
+    stranger, _ = town.callers()
+    with town.held(at_step=2), ThreadPoolExecutor(1) as threads:
+        try:
+            made = threads.submit(ask, left, "POST", "txt2img", ASKED | {"seed": -1})
+            at_work, _ = town.busy()
+            wait_until(lambda: bool(told(right, "progress")["current_image"]), "it is told of")
+            now = told(right, "progress?skip_current_image=true")
+            assert (now["state"]["job"], now["state"]["job_count"]) == ("scripts_txt2img", 1)
+            assert (now["state"]["sampling_steps"], now["current_image"]) == (4, None)
+            assert now["progress"] > 0
+            assert told(stranger, "progress")["state"]["job_count"] == 0
+            assert ask(stranger, "POST", way).status_code == 200
+            assert town.webuis[at_work].in_flight == 1
+            assert ask(right, "POST", way).status_code == 200
+            answer = made.result()
+            assert (answer.status_code, answer.json()["code"]) == (409, "generation_canceled")
+            wait_until(lambda: not town.webuis[at_work].in_flight, "the WebUI was interrupted")
+        finally:
+            town.release()
+    assert told(right, "progress")["state"]["job_count"] == 0
+
+
+def test_requests_that_wait_at_one_web_process_are_called_off_at_the_other(town: Town) -> None:
+    left, right = town.callers()
+    others, _ = town.callers()
+    with town.held(), ThreadPoolExecutor(1) as threads:
+        try:
+            at_work = [others.submit(seed=510 + n) for n in range(2)]
+            wait_until(lambda: sum(w.in_flight for w in town.webuis) == 2, "both are at work")
+            made = threads.submit(ask, left, "POST", "img2img", PICTURED | {"seed": 512})
+            place = "Waiting in the queue at place 1"
+            wait_until(lambda: told(right, "progress")["textinfo"] == place, "it waits")
+            now = told(right, "progress")["state"]
+            assert (now["job"], now["sampling_steps"]) == ("scripts_img2img", 2)
+            ask(right, "POST", "interrupt")
+            assert made.result().status_code == 409
+        finally:
+            town.release()
+    for job_id in at_work:
+        others.await_status(job_id, "succeeded")
+    assert town.made(512) == 0
+
+
+def test_jobs_that_nobody_waits_for_are_left_alone(town: Town) -> None:
+    left, right = town.callers()
+    with town.held(at_step=2):
+        job_id = left.submit(seed=520)
+        town.busy()
+        left.await_job(job_id, lambda job: job["status"] == "processing", "its start is kept")
+        assert told(right, "progress")["state"]["job_count"] == 0
+        assert ask(right, "POST", "interrupt").json() == {}
+    assert left.await_status(job_id, "succeeded")["runs"] == 1
