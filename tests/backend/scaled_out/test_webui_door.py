@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import orjson
 import pytest
 import requests
 import webuiapi
@@ -156,3 +157,13 @@ def test_jobs_that_nobody_waits_for_are_left_alone(town: Town) -> None:
         assert told(right, "progress")["state"]["job_count"] == 0
         assert ask(right, "POST", "interrupt").json() == {}
     assert left.await_status(job_id, "succeeded")["runs"] == 1
+
+
+def test_a_checkpoint_chosen_at_one_web_process_holds_at_the_other(town: Town) -> None:
+    left, right = town.callers()
+    stranger, _ = town.callers()
+    assert ask(left, "POST", "options", {"sd_model_checkpoint": "tinyB"}).status_code == 200
+    assert told(right, "options")["sd_model_checkpoint"].startswith("tinyB")
+    assert told(stranger, "options")["sd_model_checkpoint"].startswith("tinyA")
+    made = ask(right, "POST", "txt2img", ASKED | {"seed": 530}).json()
+    assert orjson.loads(made["info"])["sd_model_name"] == "tinyB"
