@@ -167,3 +167,12 @@ def test_a_checkpoint_chosen_at_one_web_process_holds_at_the_other(town: Town) -
     assert told(stranger, "options")["sd_model_checkpoint"].startswith("tinyA")
     made = ask(right, "POST", "txt2img", ASKED | {"seed": 530}).json()
     assert orjson.loads(made["info"])["sd_model_name"] == "tinyB"
+
+
+@pytest.mark.parametrize("route", ["extra-single-image", "interrogate"])
+def test_tools_are_refused_and_say_why(town: Town, route: str) -> None:
+    caller, _ = town.callers()
+    answer = ask(caller, "POST", route, {"image": b64(png())})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unsupported_request")
+    assert "workers make the images" in answer.text
+    assert [webui.bodies(route) for webui in town.webuis] == [[], []]
