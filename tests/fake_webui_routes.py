@@ -34,11 +34,12 @@ _HUGE = 64 * 2**20
 
 
 class Routes:
-    """Everything under /sdapi/v1/. `cuda` gives GET memory a GPU."""
+    """Everything under /sdapi/v1/. `cuda` gives GET memory a GPU; `missing` are 404."""
 
     def __init__(self, model: FakeModel, *, cuda: bool = False) -> None:
         self._model = model
         self._cuda = cuda
+        self.missing: set[str] = set()
         self._get: dict[str, Callable[[str], Any]] = {
             "sd-models": lambda _: model.list_checkpoints(),
             "samplers": lambda _: model.list_samplers(),
@@ -77,6 +78,8 @@ class Routes:
         raise NoRoute(405)
 
     def _is_here(self, name: str) -> bool:
+        if name in self.missing:
+            return False
         if self._model.flavour == "sdcpp":
             return name in SDCPP_PATHS
         return name in GENERATIONS or name in self._get or name in self._post

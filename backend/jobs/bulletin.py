@@ -155,6 +155,21 @@ class Bulletin:
             return {name: report for name, report in told if isinstance(report, bytes)}
         return None
 
+    # What their engines have, told apart from the reports: see `lists`.
+
+    def tell_lists(self, digest: str, packed: bytes, kept_s: int) -> None:
+        """Keep `packed` for `kept_s` seconds more; it is sent only where it is not there."""
+        with _lossy("lists not told"):
+            if not self._redis.expire(_lists(digest), kept_s):
+                self._redis.set(_lists(digest), packed, ex=kept_s)
+
+    def lists(self, digest: str) -> bytes | None:
+        """What a worker told under that digest; None when it is not there, or Redis fails."""
+        with _lossy("lists not read"):
+            told = self._redis.get(_lists(digest))
+            return told if isinstance(told, bytes) else None
+        return None
+
 
 @contextmanager
 def _lossy(trouble: str) -> Iterator[None]:
@@ -174,6 +189,10 @@ def _previewed(job_id: UUID) -> str:
 
 def _progress(job_id: UUID) -> str:
     return f"sluice:job:{job_id}:progress"
+
+
+def _lists(digest: str) -> str:
+    return f"sluice:lists:{digest}"
 
 
 def _written(snapshot: Snapshot) -> bytes:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
@@ -14,7 +15,7 @@ from ai.generation import RANDOM_SEED, GenerationRequest
 from backend.accounts.admission import Admission
 from backend.jobs.beginnings import new_job
 from backend.jobs.bulletin import Bulletin
-from backend.jobs.codec import discard_pictures
+from backend.jobs.codec import discard_pictures, outline_from
 from backend.jobs.endings import ending_of
 from backend.jobs.keeping import restored
 from backend.jobs.ledger import JobLedger
@@ -103,9 +104,9 @@ class CeleryRunner:
         job_id = uuid4()
         with self._admission.admitted(request, caller, job_id) as request:
             job = self._job(job_id, request, caller, terms)
-            self._add(job, terms)
+            self._add(replace(job, detached=detached), terms)
         live = self._taken_in[job_id] = self.find(job_id)
-        live.request, live.created_at, live.caller = request, job.created_at, caller
+        live.request, live.created_at = request, job.created_at
         live.patient = detached
         self._wake(job_id)
         return live
@@ -131,6 +132,7 @@ class CeleryRunner:
     def detach(self, live: RemoteJob) -> None:
         """Nobody waits for it on a connection any more."""
         live.patient = True
+        self._ledger.detached(live.id)
 
     def find(self, job_id: UUID) -> RemoteJob:
         """Whoever asks for a job at a time is given the same."""
@@ -143,9 +145,15 @@ class CeleryRunner:
             return job
 
     def awaited(self, caller: str) -> list[RemoteJob]:
-        """Those that `caller` waits for on connections to this process, oldest first."""
-        own = [job for job in self._awaited() if job.caller == caller]
-        return sorted(own, key=lambda job: job.created_at)
+        """Those that `caller` waits for on connections to any process, oldest first."""
+        return [self._found(job) for job in self._line.awaited(caller)]
+
+    def _found(self, job: Job) -> RemoteJob:
+        live = self.find(job.id)
+        if job.id not in self._taken_in:
+            live.request, live.created_at = outline_from(job.kind, job.request), job.created_at
+        live.is_running = job.status == "processing"
+        return live
 
     def cancel(self, live: RemoteJob) -> bool:
         """Call it off, wherever it is; False when it had ended."""

@@ -67,6 +67,11 @@ def request_from(kind: str, kept: Mapping[str, Any], store: ImageStore) -> Gener
     return KINDS[kind](**{name: _restored(value, store.read) for name, value in kept.items()})
 
 
+def outline_from(kind: str, kept: Mapping[str, Any]) -> GenerationRequest:
+    """What `with_pictures` wrote, its pictures without their bytes."""
+    return KINDS[kind](**{name: _restored(value, lambda _: b"") for name, value in kept.items()})
+
+
 def _members(value: Any) -> Iterator[tuple[str, Any]]:
     return ((field.name, getattr(value, field.name)) for field in fields(value))
 

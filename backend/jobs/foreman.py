@@ -11,6 +11,7 @@ from ai.generation import Txt2Img
 from ai.pool import EnginePool
 from backend.jobs.bulletin import Bulletin
 from backend.jobs.claims import Claims
+from backend.jobs.lists import LISTS_KEPT_S, OwnLists, ToldLists
 from backend.jobs.live import LiveJob
 from backend.jobs.records import Job, LedgerUnavailable
 from backend.jobs.remote_pool import (
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 """For jobs that no message told of: their worker died, or could not make them."""
 SHOW_EVERY_S = 0.5
+LISTS_EVERY_S = 30.0
+"""Files are put into a WebUI's folders now and then; one that comes up is asked at once."""
 AVOID_S = 5.0
 """What we gave back is for others to take first."""
 
@@ -62,12 +65,16 @@ class Foreman:
         self._given_back: dict[UUID, float] = {}
         self._changed = threading.Condition()
         self._closing = False
+        self._lists, self._told = OwnLists(pool), ToldLists()
+        self._listed: frozenset[str] = frozenset()
         self._looks = Rounds("look", LOOK_EVERY_S, self._look)
+        self._listing = Rounds("lists", LISTS_EVERY_S, self._look_at_lists)
         self._rounds = (
             self._looks,
             Rounds("lease", lease_s / 3, self._renew),
             Rounds("show", SHOW_EVERY_S, self._show),
             Rounds("report", REPORT_EVERY_S, self._report),
+            self._listing,
         )
 
     # Life.
@@ -211,11 +218,26 @@ class Foreman:
             if snapshot.status == "processing":
                 self._bulletin.show(job_id, snapshot)
 
+    def _look_at_lists(self) -> None:
+        self._listed = self._up()
+        self._told = self._lists.look()
+
+    def _up(self) -> frozenset[str]:
+        return frozenset(each.name for each in self._pool.status() if each.state == "up")
+
     def _report(self) -> None:
+        if self._up() - self._listed:
+            self._listing.soon()
         if not self._closing:
-            self._bulletin.sign_in(self._worker, report_of(self._pool), REPORT_KEPT_S)
+            self._sign_in()
         told = self._bulletin.workers()
         if told is not None:
             others = [text for name, text in told.items() if name != str(self._worker)]
             reports = (parsed(text) for text in others)
             self._places_elsewhere = sum(report.places for report in reports if report)
+
+    def _sign_in(self) -> None:
+        told = self._told
+        if told.digest:
+            self._bulletin.tell_lists(told.digest, told.packed, LISTS_KEPT_S)
+        self._bulletin.sign_in(self._worker, report_of(self._pool, told), REPORT_KEPT_S)

@@ -107,12 +107,14 @@ class JobLedger:
         """The key that the job claimed, if any, is free again."""
         self._access.execute(released(job_id))
 
-    def detached(self, job_id: UUID, request: dict[str, Any]) -> None:
-        """Nobody waits on a connection for it any more; `request` now outlives the process."""
+    def detached(self, job_id: UUID, request: dict[str, Any] | None = None) -> None:
+        """Nobody waits on a connection for it any more.
+
+        `request`, if it was not kept before, now outlives the process.
+        """
         self._slate.settle()
-        self._access.execute(
-            update(jobs).where(jobs.c.id == job_id).values(detached=True, request=request)
-        )
+        kept = {} if request is None else {"request": request}
+        self._access.execute(update(jobs).where(jobs.c.id == job_id).values(detached=True, **kept))
 
     def put_back(self, job_id: UUID, *, blameless: bool = False) -> bool:
         """A job whose work was cut short waits again; a `blameless` one as if never started.

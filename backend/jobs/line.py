@@ -13,7 +13,7 @@ from sqlalchemy import Engine, and_, func, or_, select
 
 from ai.errors import QueueFull
 from backend.jobs.access import Access
-from backend.jobs.records import ENDED, UNFINISHED, Status
+from backend.jobs.records import ENDED, UNFINISHED, Job, Status
 from backend.jobs.tables import jobs
 
 ADMISSION = 0x51_1CE
@@ -97,6 +97,13 @@ class JobLine:
         )
         before = select(func.count()).where(jobs.c.status == "queued", earlier)
         return Standing(status, max(1, int(self._access.rows(before)[0][0])))
+
+    def awaited(self, caller: str) -> list[Job]:
+        """The jobs that `caller` waits for on a connection to any process, oldest first."""
+        own = select(jobs).where(jobs.c.status.in_(UNFINISHED), jobs.c.caller == caller)
+        waited_for = own.where(jobs.c.detached.is_(False))
+        rows = self._access.rows(waited_for.order_by(jobs.c.created_at, jobs.c.id))
+        return [Job(**row._mapping) for row in rows]
 
     def over(self, job_ids: Collection[UUID]) -> set[UUID]:
         """Those of `job_ids` that have ended, or are forgotten."""

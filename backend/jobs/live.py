@@ -94,6 +94,10 @@ class LiveJob:
     def created_at(self) -> datetime:
         return self.job.created_at
 
+    @property
+    def is_running(self) -> bool:
+        return self.snapshot().status == "processing"
+
     def wait(self, timeout_s: float) -> bool:
         """Wait for something to do for it, and do that; False when there was nothing."""
         return self.attendance.serve(timeout_s)

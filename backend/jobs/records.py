@@ -63,7 +63,8 @@ class Job:
     """What is kept of a generation. Times are UTC.
 
     `request` is the generation as `codec` writes it. `detached` says that nobody waits on
-    an open connection for it: it outlives its caller's going away, and a restart. `runs`
+    an open connection for it: it outlives its caller's going away, and a restart, which one
+    that is for workers does in any case. `runs`
     counts how often it was started, `attempts` the engines asked, those that were at work
     when the service stopped included.
     `result` is there once it succeeded, `error_code` and `error_message` once it failed.

@@ -19,12 +19,13 @@ class RemoteJob:
     """`over` is set once its end was heard of, or nobody waits for it here any more.
 
     A `patient` one waits for an engine however long that takes. What it is (`request`,
-    `created_at`, `caller`) is known of jobs that this process took in.
+    `created_at`) is known of jobs that this process took in, and of those it found awaited
+    somewhere: `is_running` as they were found.
     """
 
     request: GenerationRequest
     created_at: datetime
-    caller: str
+    is_running: bool = False
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from ai.pool_values import CpuFallback, EngineStatus, PoolCheckpoint
 from ai.tickets import Ticket
 from backend.jobs.bulletin import Bulletin
 from backend.jobs.line import Waiting
+from backend.jobs.lists import MEMORY, ListsElsewhere, ToldLists
 from backend.jobs.records import LedgerUnavailable
 
 log = logging.getLogger(__name__)
@@ -36,22 +37,32 @@ CLOSE_TIMEOUT_S = 5.0
 class WorkerReport:
     """A worker's pool: whether it serves, its engines, and what those it reached can do.
 
-    `places` is how many requests they can work on at once.
+    `places` is how many requests they can work on at once. `lists` is the digest under which
+    it tells of their WebUI lists, None before it has looked; `memory` is theirs.
     """
 
     serves: bool
     places: int
     engines: tuple[EngineStatus, ...]
     facts: Mapping[str, EngineFacts]
+    lists: str | None = None
+    memory: tuple[Any, ...] = ()
 
 
 _REPORT = TypeAdapter(WorkerReport)
 
 
-def report_of(pool: EnginePool) -> bytes:
+def report_of(pool: EnginePool, lists: ToldLists) -> bytes:
     """What a worker tells of its pool."""
     engines = pool.status()
-    report = WorkerReport(pool.can_serve(), places_of(engines), engines, pool.facts())
+    report = WorkerReport(
+        serves=pool.can_serve(),
+        places=places_of(engines),
+        engines=engines,
+        facts=pool.facts(),
+        lists=lists.digest,
+        memory=lists.memory,
+    )
     return _REPORT.dump_json(report)
 
 
@@ -69,6 +80,7 @@ class _View:
         self.engines = {engine.name: engine for engine in sorted(engines, key=lambda e: e.name)}
         self.serves = any(report.serves for report in reports)
         self.places = sum(report.places for report in reports)
+        self.memory = [told for report in reports for told in report.memory]
         self.catalogue = Catalogue(list(self.engines.values()), cpu_fallback)
         for report in reports:
             for name, facts in report.facts.items():
@@ -85,6 +97,7 @@ class RemotePool:
         self._cpu_fallback = cpu_fallback
         self._count_waiting = waiting
         self._waiting = Waiting()
+        self._lists = ListsElsewhere(bulletin)
         self._view = _View([], cpu_fallback)
         self._read_at = float("-inf")
         self._lock = threading.Lock()
@@ -133,12 +146,12 @@ class RemotePool:
         raise UnsupportedRequest("image", "tools are not offered where workers make the images")
 
     def listings(self, name: ListName) -> list[Any]:
-        """None: the engines are not ours to ask."""
-        return []
+        """What the workers' engines answered when these last looked."""
+        return self._view.memory if name == MEMORY else self._lists.of(name)
 
     def abilities(self) -> frozenset[Ability]:
-        """None but the jobs of workers."""
-        return frozenset()
+        """All that some engine of some worker can do."""
+        return self._view.catalogue.abilities()
 
     def status(self) -> tuple[EngineStatus, ...]:
         return tuple(self._view.engines.values())
@@ -173,6 +186,7 @@ class RemotePool:
         told, now = self._bulletin.workers(), time.monotonic()
         if told is not None:
             reports = [report for text in told.values() if (report := parsed(text))]
+            self._lists.follow(report.lists for report in reports)
             self._view, self._read_at = _View(reports, self._cpu_fallback), now
         elif now - self._read_at > REPORT_KEPT_S:
             self._view = _View([], self._cpu_fallback)

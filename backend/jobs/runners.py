@@ -21,11 +21,16 @@ class OpenJob(Protocol):
 
     @property
     def request(self) -> GenerationRequest:
-        """What it asks for; of jobs that this process took in."""
+        """What it asks for; of jobs that this process took in, or that are awaited."""
         ...
 
     @property
     def created_at(self) -> datetime: ...
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an engine is at work on it; of jobs that are awaited."""
+        ...
 
     @property
     def over(self) -> threading.Event: ...
@@ -90,7 +95,10 @@ class Runner(Protocol[Opened]):
         ...
 
     def awaited(self, caller: str) -> Sequence[Opened]:
-        """The jobs that `caller` waits for on connections to this process, oldest first."""
+        """The jobs that `caller` waits for on connections, oldest first.
+
+        Their pictures may be without bytes. Raises LedgerUnavailable.
+        """
         ...
 
     def cancel(self, live: Opened) -> bool:

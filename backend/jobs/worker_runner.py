@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ai.errors import EngineError
 from backend.jobs.beginnings import MAX_RUNS
 from backend.jobs.live import GenerationResult, LiveJob
@@ -12,7 +14,8 @@ from backend.jobs.runner import JobRunner
 class WorkerRunner(JobRunner):
     """A JobRunner whose jobs may be taken away from it.
 
-    One that an engine here let down is put back, once, for another worker to try.
+    Whoever waits for one does so elsewhere, and so all are detached here. One that an engine
+    here let down is put back, once, for another worker to try.
     """
 
     def take_up(self, job: Job) -> LiveJob | None:
@@ -20,7 +23,7 @@ class WorkerRunner(JobRunner):
 
         It is `over` at once where no engine can be reached. Raises LedgerUnavailable.
         """
-        live = self._leftovers.taken_up(job)
+        live = self._leftovers.taken_up(replace(job, detached=True))
         if live is None:
             return None
         self._live[job.id] = live

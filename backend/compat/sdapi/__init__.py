@@ -7,8 +7,8 @@ from flask import Flask
 from backend.api.schemas import BodyModels
 from backend.bounds import Bounds
 from backend.compat.sdapi import controlnet, generation, progress, reading, tools
-from backend.compat.sdapi.choices import ChosenCheckpoints
 from backend.compat.sdapi.facts import Facts
+from backend.compat.sdapi.shared_choices import choices_of
 from backend.compat.sdapi.translate import Translator
 from backend.services import Services
 
@@ -18,7 +18,7 @@ PATH = "/sdapi/v1"
 def register(app: Flask, services: Services) -> None:
     """Put every route of this front door on `app`."""
     settings = services.settings
-    facts, chosen = Facts(services.pool), ChosenCheckpoints()
+    facts, chosen = Facts(services.pool), choices_of(services.redis)
     bounds = Bounds.of(settings)
     translator = Translator(bounds, BodyModels(bounds), services.pictures, facts, settings.sd_model)
     making = generation.blueprint(services, translator, chosen)

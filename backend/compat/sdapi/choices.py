@@ -6,11 +6,22 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
 KEPT_S = 24 * 3600.0
 """A caller who has not asked for anything in a day starts anew."""
 MOST = 10_000
 """Callers remembered at once; those who were not seen for longest go first."""
+
+
+class Choices(Protocol):
+    """Checkpoints by caller. Safe to use from many threads."""
+
+    def of(self, caller: str) -> str | None:
+        """What the caller chose; asking keeps it for as long again."""
+        ...
+
+    def choose(self, caller: str, checkpoint: str) -> None: ...
 
 
 class ChosenCheckpoints:
@@ -41,3 +52,7 @@ class ChosenCheckpoints:
             self._chosen[caller] = (checkpoint, self._clock())
             while len(self._chosen) > self._most:
                 self._chosen.popitem(last=False)
+
+    def forget(self, caller: str) -> None:
+        with self._lock:
+            self._chosen.pop(caller, None)

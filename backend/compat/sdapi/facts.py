@@ -21,12 +21,28 @@ _CONTROLNET_LISTS: Mapping[str, ListName] = {
     "model_list": "controlnet/model_list",
     "module_list": "controlnet/module_list",
 }
+_BUILT_IN: Mapping[ListName, tuple[str, ...]] = {
+    "latent-upscale-modes": (
+        "Latent",
+        "Latent (antialiased)",
+        "Latent (bicubic)",
+        "Latent (bicubic antialiased)",
+        "Latent (nearest)",
+        "Latent (nearest-exact)",
+    ),
+    "sd-vae": _ALWAYS_A_VAE,
+    "upscalers": ("None", "Lanczos", "Nearest"),
+}
+"""What every WebUI has, taken where no engine tells its list: no name of a file."""
 SCRIPTS = ("controlnet", "adetailer")
 """The always-on scripts whose units are taken."""
 
 
 class Facts:
-    """The lists of all engines of `pool` together; each engine is asked once in FRESH_S."""
+    """The lists of all engines of `pool` together; each engine is asked once in FRESH_S.
+
+    What they told last stands while none of them tells.
+    """
 
     def __init__(self, pool: PoolView, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
@@ -39,7 +55,7 @@ class Facts:
         with self._asking[name]:
             told_at, told = self._told.get(name, (float("-inf"), []))
             if self._clock() - told_at >= FRESH_S:
-                told = self._pool.listings(name)
+                told = self._pool.listings(name) or told
                 self._told[name] = (self._clock(), told)
             return told
 
@@ -141,23 +157,23 @@ class Facts:
             self._require(asked, ("sd-vae",), "override_settings.sd_vae")
 
     def require_upscaler(self, asked: str, field: str, *, latent: bool = False) -> None:
-        """Raises InvalidBody for an upscaler that no engine has; `latent` ones count if said.
-
-        Where those are not listed, whether there is one cannot be said.
-        """
-        if asked == "None" or (latent and not self.rows("latent-upscale-modes")):
-            return
-        self._require(
-            asked, ("upscalers", "latent-upscale-modes") if latent else ("upscalers",), field
-        )
+        """Raises InvalidBody for an upscaler that no engine has; `latent` ones count if said."""
+        if asked != "None":
+            self._require(
+                asked, ("upscalers", "latent-upscale-modes") if latent else ("upscalers",), field
+            )
 
     def _require(self, asked: str, lists: Iterable[ListName], field: str) -> None:
-        """A WebUI would crash, or silently take another; where none tells, nobody can say."""
-        rows = [row for name in lists for row in self.rows(name)]
-        names = [row[key] for row in rows for key in _NAME_KEYS if isinstance(row.get(key), str)]
-        if names and asked not in names:
+        """A WebUI would crash, silently take another, or open a file of that name."""
+        names = [name for listed in lists for name in self._names(listed)]
+        if asked not in names:
             offered = ", ".join(dict.fromkeys(names))
             raise InvalidBody([FieldError(field, f"no {asked!r} here; available: {offered}")])
+
+    def _names(self, listed: ListName) -> Iterable[str]:
+        rows = self.rows(listed)
+        names = [row[key] for row in rows for key in _NAME_KEYS if isinstance(row.get(key), str)]
+        return names or _BUILT_IN[listed]
 
 
 def _scheduler(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from backend.api.bodies import bytes_for
 from backend.api.repeated import wants_fresh
 from backend.callers import caller_of, departure
 from backend.compat.sdapi.bodies import read_body
-from backend.compat.sdapi.choices import ChosenCheckpoints
+from backend.compat.sdapi.choices import Choices
 from backend.compat.sdapi.policy import require_allowed
 from backend.compat.sdapi.render import generation_answer
 from backend.compat.sdapi.schemas import WebUIBody, WebUIImg2Img, WebUITxt2Img, validated
@@ -27,7 +27,7 @@ That is what a proxy in front is set to let through.
 """
 
 
-def blueprint(services: Services, translator: Translator, chosen: ChosenCheckpoints) -> Blueprint:
+def blueprint(services: Services, translator: Translator, chosen: Choices) -> Blueprint:
     """The generations; a caller's `chosen` checkpoint holds where a body names none."""
     routes = Blueprint("sdapi_generation", __name__)
     max_bytes = bytes_for(MOST_PICTURES, services.settings.max_image_bytes)

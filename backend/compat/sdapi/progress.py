@@ -25,7 +25,7 @@ def blueprint(services: Services) -> Blueprint:
     def progress() -> Response:
         wants_preview = request.args.get("skip_current_image", "").lower() not in _TRUE
         jobs = runner.awaited(caller_of(request))
-        running = [job for job in jobs if _is_running(job)]
+        running = [job for job in jobs if job.is_running]
         if running:
             return json_answer(_running(running[-1], preview=wants_preview))
         return json_answer(_queued(jobs[0]) if jobs else _idle())
@@ -34,23 +34,19 @@ def blueprint(services: Services) -> Blueprint:
     def interrupt() -> Response:
         """Those at work; where none is, those that wait."""
         jobs = runner.awaited(caller_of(request))
-        for job in [job for job in jobs if _is_running(job)] or jobs:
+        for job in [job for job in jobs if job.is_running] or jobs:
             runner.cancel(job)
         return json_answer({})
 
     @routes.post("/skip")
     def skip() -> Response:
         """The one that progress tells of."""
-        running = [job for job in runner.awaited(caller_of(request)) if _is_running(job)]
+        running = [job for job in runner.awaited(caller_of(request)) if job.is_running]
         if running:
             runner.cancel(running[-1])
         return json_answer(None)
 
     return routes
-
-
-def _is_running(live: OpenJob) -> bool:
-    return live.snapshot().status == "processing"
 
 
 def _running(live: OpenJob, *, preview: bool) -> dict[str, Any]:

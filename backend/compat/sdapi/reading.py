@@ -12,7 +12,7 @@ from ai.engines.base import ListName
 from backend.api.bodies import FORM_FIELDS_BYTES, bytes_for
 from backend.callers import caller_of
 from backend.compat.sdapi.bodies import read_body
-from backend.compat.sdapi.choices import ChosenCheckpoints
+from backend.compat.sdapi.choices import Choices
 from backend.compat.sdapi.facts import Facts
 from backend.compat.sdapi.picture_text import PARAMETERS, fields_of, texts_of
 from backend.compat.sdapi.render import json_answer
@@ -34,7 +34,7 @@ _LISTS: tuple[ListName, ...] = (
 
 
 def blueprint(
-    facts: Facts, chosen: ChosenCheckpoints, pictures: CallerPictures, settings: Settings
+    facts: Facts, chosen: Choices, pictures: CallerPictures, settings: Settings
 ) -> Blueprint:
     """All that is read, and the one option that is written."""
     routes = Blueprint("sdapi_reading", __name__)
@@ -81,9 +81,7 @@ def _script_info(name: str) -> dict[str, Any]:
     return {"name": name, "is_alwayson": True, "is_img2img": False, "args": []}
 
 
-def _add_options(
-    routes: Blueprint, facts: Facts, chosen: ChosenCheckpoints, settings: Settings
-) -> None:
+def _add_options(routes: Blueprint, facts: Facts, chosen: Choices, settings: Settings) -> None:
     @routes.get("/options")
     def options() -> Response:
         asked = chosen.of(caller_of(request)) or settings.sd_model

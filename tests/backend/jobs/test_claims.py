@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Connection, Engine, event, func, insert, select, text, update
 
 from ai.errors import QueueFull
 from backend.jobs.claims import Claims
@@ -24,6 +25,8 @@ from tests.postgres import Postgres
 
 ANY: tuple[str, ...] = ()
 LONG_S = 600.0
+SECOND = timedelta(seconds=1)
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -221,3 +224,39 @@ def test_those_over_and_those_waiting_too_long_are_found(office: Office) -> None
         rows = connection.execute(select(jobs.c.id, jobs.c.status)).all()
     statuses = {row.id: row.status for row in rows}
     assert (statuses[late], statuses[waiting]) == ("canceled", "processing")
+
+
+def test_those_waited_for_are_found_wherever_they_were_taken_in(office: Office) -> None:
+    mine = [queued("me", detached=False, created_at=LONG_AGO + n * SECOND) for n in (2, 0, 1)]
+    ended, others = queued("me", detached=False), queued("other", detached=False)
+    for job in (*mine, ended, others, queued("me")):
+        office.ledger.add(job)
+    office.ledger.ended(ended.id, CANCELED)
+    office.ledger.started(mine[0].id)
+    line = office.line()
+    assert ids([*line.awaited("me")]) == [mine[1].id, mine[2].id, mine[0].id]
+    office.ledger.detached(mine[1].id)
+    assert ids([*line.awaited("me")]) == [mine[2].id, mine[0].id]
+    kept = office.ledger.get(mine[1].id)
+    assert kept is not None
+    assert kept.request == mine[1].request
+
+
+def test_those_waited_for_are_found_by_an_index_among_many_that_ended(office: Office) -> None:
+    with office.database.begin() as connection:
+        ended = [queued("me", status="succeeded", detached=False) for _ in range(3000)]
+        rows = [{name: getattr(job, name) for name in Job.__slots__} for job in ended]
+        connection.execute(insert(jobs), rows)
+        connection.execute(text("ANALYZE jobs"))
+    planned: list[str] = []
+
+    def plan(connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if not statement.startswith("EXPLAIN"):
+            asked = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+            planned.extend(row[0] for row in asked)
+
+    event.listen(office.database, "before_cursor_execute", plan)
+    office.line().awaited("me")
+    event.remove(office.database, "before_cursor_execute", plan)
+    assert any("jobs_by_status" in step for step in planned), planned
+    assert not any("Seq Scan" in step for step in planned)

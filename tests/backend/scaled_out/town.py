@@ -53,8 +53,12 @@ class Town:
         try:
             yield
         finally:
-            for webui in self.webuis:
-                webui.model.state.release()
+            self.release()
+
+    def release(self) -> None:
+        """Let what is held go on."""
+        for webui in self.webuis:
+            webui.model.state.release()
 
     def busy(self) -> tuple[int, int]:
         """The one who works, and the other, while just one does."""

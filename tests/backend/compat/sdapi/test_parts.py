@@ -150,9 +150,32 @@ def test_lists_are_merged_and_asked_for_now_and_then() -> None:
     assert pool.asked == 2
 
 
+def test_what_was_told_last_stands_while_nobody_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, clock = Pool(), Clock()
+    facts = Facts(cast(EnginePool, pool), clock)
+    facts.rows("upscalers")
+    monkeypatch.setattr(Pool, "listings", lambda *_: [])
+    clock.now = FRESH_S
+    facts.require_upscaler("C", "hr_upscaler")
+
+
 def test_an_upscaler_that_nobody_has_is_refused() -> None:
     facts = Facts(cast(EnginePool, Pool()))
     facts.require_upscaler("C", "hr_upscaler")
     facts.require_upscaler("None", "hr_upscaler")
     with pytest.raises(InvalidBody, match="available: A, B, C"):
         facts.require_upscaler("D", "hr_upscaler")
+
+
+@pytest.mark.parametrize("name", ["None", "Lanczos", "Nearest", "Latent", "Latent (nearest-exact)"])
+def test_where_nobody_tells_only_what_every_webui_has_is_taken(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(Pool, "listings", lambda *_: [])
+    facts = Facts(cast(EnginePool, Pool()))
+    facts.require_upscaler(name, "hr_upscaler", latent=True)
+    facts.require_vae("None")
+    with pytest.raises(InvalidBody, match="no 'R-ESRGAN 4x\\+' here"):
+        facts.require_upscaler("R-ESRGAN 4x+", "hr_upscaler", latent=True)
+    with pytest.raises(InvalidBody, match="available: Automatic, None"):
+        facts.require_vae("soft.vae.pt")

@@ -40,7 +40,7 @@ def test_lists_of_a_controlnet_that_nobody_has_are_empty(plain: Sluice) -> None:
         ("txt2img", {"subseed_strength": 0.5}, ["subseed_strength"]),
         ("txt2img", {"enable_hr": True}, ["enable_hr"]),
         ("img2img", {"init_images": [b64(png())], "resize_mode": 2}, ["resize_mode"]),
-        ("txt2img", {"override_settings": {"sd_vae": "a"}}, ["override_settings", "sd_vae"]),
+        ("txt2img", {"override_settings": {"sd_vae": "None"}}, ["override_settings", "sd_vae"]),
         (
             "txt2img",
             {"override_settings": {"CLIP_stop_at_last_layers": 2}},
