@@ -98,8 +98,9 @@ class RemotePool:
         self._count_waiting = waiting
         self._waiting = Waiting()
         self._lists = ListsElsewhere(bulletin)
+        self._reports: Mapping[str, WorkerReport] = {}
+        self._lenient_until = float("-inf")
         self._view = _View([], cpu_fallback)
-        self._read_at = float("-inf")
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="workers", daemon=True)
@@ -183,17 +184,21 @@ class RemotePool:
                 log.exception("workers not read")
 
     def _read(self) -> None:
-        told, now = self._bulletin.workers(), time.monotonic()
-        if told is not None:
-            reports = [report for text in told.values() if (report := parsed(text))]
-            self._lists.follow(report.lists for report in reports)
-            self._view, self._read_at = _View(reports, self._cpu_fallback), now
-        elif now - self._read_at > REPORT_KEPT_S:
-            self._view = _View([], self._cpu_fallback)
+        self._hear(self._bulletin.workers(), time.monotonic())
         try:
             self._waiting = self._count_waiting()
         except LedgerUnavailable:
             log.warning("queue not counted")
+
+    def _hear(self, told: Mapping[str, bytes] | None, now: float) -> None:
+        """While Redis cannot be read nobody is gone, nor until there was time to report again."""
+        if told is None:
+            self._lenient_until = now + REPORT_KEPT_S
+            return
+        heard = {name: report for name, text in told.items() if (report := parsed(text))}
+        self._reports = {**self._reports, **heard} if now < self._lenient_until else heard
+        self._lists.follow(report.lists for report in self._reports.values())
+        self._view = _View(list(self._reports.values()), self._cpu_fallback)
 
 
 def parsed(text: bytes) -> WorkerReport | None:
