@@ -108,6 +108,13 @@ class TooManyFetches(Exception):
     retry_after_s = 5.0
 
 
+class TooManyWaiting(Exception):
+    """As many callers wait on connections as there are threads for."""
+
+    limit = "waiting"
+    retry_after_s = 10.0
+
+
 class TooManyWatchers(Exception):
     """No more can watch jobs now."""
 
@@ -158,6 +165,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     Interrupted: (503, "Interrupted"),
     PictureLost: (410, "Picture lost"),
     TooManyFetches: (503, "Too many fetches"),
+    TooManyWaiting: (503, "Too many waiting"),
     TooManyWatchers: (503, "Too many watchers"),
     LedgerUnavailable: (503, "Database unavailable"),
 }

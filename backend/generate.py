@@ -16,6 +16,7 @@ from backend.errors import StillRunning
 from backend.jobs.live import GenerationResult
 from backend.jobs.records import LedgerUnavailable, Terms
 from backend.jobs.runners import Opened, Runner
+from backend.seats import Seats
 from backend.storage.base import StorageError, StorageFull
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class ImageGenerator(Generic[Opened]):
     """
 
     runner: Runner[Opened]
+    seats: Seats
     deadline_s: float
     log_prompts: bool = False
 
@@ -75,17 +77,18 @@ class ImageGenerator(Generic[Opened]):
         generation interrupted. With `url_only` an image that cannot be stored is an error,
         since nothing else of it would be answered.
 
-        Raises the errors of `ai.errors`; StillRunning; StorageFull when `url_only`; KeyTaken
-        when another request has the key that `terms` claims.
+        Raises the errors of `ai.errors`; TooManyWaiting; StillRunning; StorageFull when
+        `url_only`; KeyTaken when another request has the key that `terms` claims.
         """
-        live = self.runner.accept(
-            request, caller=caller, detached=False, terms=terms, attended=True
-        )
-        self._note(live, request)
-        try:
-            self._wait(live, caller_left)
-        finally:
-            live.leave()
+        with self.seats.taken():
+            live = self.runner.accept(
+                request, caller=caller, detached=False, terms=terms, attended=True
+            )
+            self._note(live, request)
+            try:
+                self._wait(live, caller_left)
+            finally:
+                live.leave()
         try:
             result = live.end()
         finally:

@@ -46,6 +46,7 @@ from backend.pool_metrics import PoolMetrics
 from backend.pool_view import PoolView
 from backend.rate_limits import RateLimits
 from backend.redis_watch import RedisNews, RedisWatch, redis_options
+from backend.seats import Seats
 from backend.settings import Settings
 from backend.storage.base import ImageStore
 from backend.storage.local import LocalImageStore
@@ -74,6 +75,7 @@ class Services:
     webhooks: WebhookSender
     deliveries: Deliveries
     generator: ImageGenerator[Any]
+    seats: Seats
     watchers: Watchers
     rate_limits: RateLimits
     pictures: CallerPictures
@@ -129,6 +131,7 @@ def build_services(settings: Settings) -> Services:
         )
     )
     pool_metrics.watch(pool)
+    seats = Seats(settings.threads)
     services = Services(
         settings=settings,
         database=database,
@@ -144,8 +147,9 @@ def build_services(settings: Settings) -> Services:
         runner=runner,
         webhooks=webhooks,
         deliveries=Deliveries(database),
-        generator=ImageGenerator(runner, settings.request_deadline_s, settings.log_prompts),
-        watchers=Watchers(settings.threads // 2),
+        generator=ImageGenerator(runner, seats, settings.request_deadline_s, settings.log_prompts),
+        seats=seats,
+        watchers=Watchers(settings.threads // 2, seats),
         rate_limits=RateLimits(settings, redis),
         pictures=_caller_pictures(settings),
         metrics=metrics,

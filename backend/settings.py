@@ -46,7 +46,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(5002, ge=0, le=65535, description="Port to listen on")
     threads: int = Field(
-        160, ge=4, le=2000, description="Requests served at once, waiting ones included"
+        256,
+        ge=4,
+        le=2000,
+        description="Requests served at once; all but 16 may wait for a generation or watch one",
     )
     web_workers: int = Field(
         1, ge=1, le=256, description="Web processes; more only with CELERY_BROKER_URL"

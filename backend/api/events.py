@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 import pybase64
 
-from backend.errors import TooManyWatchers
+from backend.errors import TooManyWaiting, TooManyWatchers
 from backend.jobs.records import Snapshot
 from backend.jobs.runners import OpenJob
+from backend.seats import Seats
 
 LOOK_S = 0.5
 COMMENT_EVERY_S = 15.0
@@ -48,10 +49,11 @@ def stream(
 
 
 class Watchers:
-    """Counts those who watch, each of whom holds a thread, and refuses more than `limit`."""
+    """Counts those who watch, each of whom holds a seat, and refuses more than `limit`."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, seats: Seats) -> None:
         self._limit = limit
+        self._seats = seats
         self._lock = threading.Lock()
         self.count = 0
 
@@ -60,12 +62,17 @@ class Watchers:
         with self._lock:
             if self.count >= self._limit:
                 raise TooManyWatchers(f"{self._limit} watch jobs already; poll the job instead.")
+            try:
+                self._seats.take()
+            except TooManyWaiting:
+                raise TooManyWatchers("Too many wait already; poll the job instead.") from None
             self.count += 1
         return _Counted(told, self._left)
 
     def _left(self) -> None:
         with self._lock:
             self.count -= 1
+            self._seats.give_back()
 
 
 class _Counted(Iterator[bytes]):

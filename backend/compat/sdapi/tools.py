@@ -51,6 +51,7 @@ def add_routes(routes: Blueprint, services: Services, facts: Facts) -> None:
 class _Desk:
     def __init__(self, services: Services, facts: Facts) -> None:
         self._pool = services.pool
+        self._seats = services.seats
         self._admission = services.admission
         self._facts = facts
         self._pictures = services.pictures
@@ -102,10 +103,11 @@ class _Desk:
     def _done(self, tool: Tool) -> Generation:
         """What came of it; called off when its caller goes away.
 
-        Raises what the pool and `Admission.holding` do.
+        Raises TooManyWaiting, and what the pool and `Admission.holding` do.
         """
         caller, left = caller_of(request), departure(request.environ)
-        with told_at_its_field(tool), self._admission.holding(tool, caller):
+        holding = self._admission.holding(tool, caller)
+        with told_at_its_field(tool), self._seats.taken(), holding:
             ticket = self._pool.submit(
                 tool, caller=caller, timeout_s=self._deadline_s, correlation=current()
             )

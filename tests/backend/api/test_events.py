@@ -18,6 +18,7 @@ from backend.api import events
 from backend.errors import TooManyWatchers
 from backend.jobs.live import LiveJob
 from backend.jobs.records import Job
+from backend.seats import Seats
 from tests.backend.api.job_caller import BEHIND_A_PROXY, Caller, Event
 from tests.fake_webui import FakeWebUI, Fault
 from tests.pictures import opened
@@ -229,7 +230,7 @@ def test_who_has_left_is_told_no_more(live: LiveJob) -> None:
 
 
 def test_a_place_is_given_back_once() -> None:
-    watchers = events.Watchers(1)
+    watchers = events.Watchers(1, Seats(4))
     told = watchers.counted(iter([b"x"]))
     with pytest.raises(TooManyWatchers):
         watchers.counted(iter([]))

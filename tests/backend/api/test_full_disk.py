@@ -14,6 +14,7 @@ from backend import create_app
 from backend.generate import ImageGenerator
 from backend.jobs.repeats import Repeats
 from backend.jobs.runner import JobRunner
+from backend.seats import Seats
 from backend.services import build_services
 from backend.settings import Settings
 from backend.storage.base import StorageFull, StoredImage
@@ -40,7 +41,7 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
         store = FullStore(tmp_path / "full", max_bytes=2**20, ttl_s=60)
         assert isinstance(services.pool, EnginePool)
         runner = JobRunner(services.pool, services.ledger, store, Repeats(None), services.admission)
-        app = create_app(services=replace(services, generator=ImageGenerator(runner, 30)))
+        app = create_app(services=replace(services, generator=ImageGenerator(runner, Seats(4), 30)))
         yield app.test_client()
         runner.drain(0)
         services.close()

@@ -17,6 +17,7 @@ from ai.generation import Img2Img, Picture
 from ai.pool import PoolPolicy
 from backend.generate import ImageGenerator
 from backend.jobs.records import LedgerUnavailable, Terms
+from backend.seats import Seats
 from backend.storage.base import StorageError
 from tests.backend.jobs.house import House, image_ids, opened
 from tests.fake_webui import FakeWebUI, Fault
@@ -222,7 +223,7 @@ def test_a_picture_that_nobody_could_fetch_is_a_failure(
 
 def test_a_caller_who_leaves_cancels_his_job(house: House, webui: FakeWebUI) -> None:
     webui.model.state.hold()
-    generator = ImageGenerator(house.runner, 60)
+    generator = ImageGenerator(house.runner, Seats(64), 60)
     left = threading.Event()
     left.set()
     request = house.ask().request

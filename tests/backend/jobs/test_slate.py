@@ -16,6 +16,7 @@ from backend.jobs import slate as slates
 from backend.jobs.live import GenerationResult
 from backend.jobs.records import Job, LedgerUnavailable, Terms
 from backend.jobs.slate import RIPE, Slate, ripe_at
+from backend.seats import Seats
 from tests.backend.jobs.house import House, opened
 from tests.backend.jobs.job_support import queued, succeeded
 from tests.fake_webui import FakeWebUI
@@ -158,4 +159,4 @@ def test_a_request_that_is_waited_for_is_answered_without_the_database(tmp_path:
 
 def _made(house: House) -> GenerationResult:
     request = Txt2Img(prompt="a red circle", width=64, height=64, steps=2)
-    return ImageGenerator(house.runner, 60).generate(request, caller="me", terms=Terms())
+    return ImageGenerator(house.runner, Seats(64), 60).generate(request, caller="me", terms=Terms())
