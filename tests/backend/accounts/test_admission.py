@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,41 @@ def test_places_are_taken_by_queued_and_running_jobs_and_cost_no_budget(
         assert client.left() == {"jobs": 2, "work-day": pytest.approx(9 * COST)}
     finally:
         webui.model.state.release()
+
+
+@pytest.mark.parametrize("counted_in", ["memory", "redis"])
+def test_a_request_without_a_place_uses_up_no_hit(
+    webui: FakeWebUI, redis: str, tmp_path: Path, counted_in: str
+) -> None:
+    env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", "MAX_JOBS_PER_CALLER": "1"}
+    env |= {"RATELIMIT_GENERATION": "3/minute", "RATELIMIT_GLOBAL": "4/minute;9/hour"}
+    env |= {"TRUSTED_PROXIES": "1"} | ({"REDIS_URL": redis} if counted_in == "redis" else {})
+    mine = {"X-Forwarded-For": f"203.0.113.{len(counted_in)}"}
+    doors = {
+        f"{API}/txt2img": SMALL,
+        "/sdapi/v1/txt2img": SMALL,
+        "/v1/images/generations": {"prompt": "a red circle", "size": "64x64"},
+    }
+    with running_sluice(tmp_path, env) as sluice:
+
+        def post(path: str, **headers: str) -> requests.Response:
+            url, body = sluice.url + path, doors[path]
+            return sluice.http.post(url, json=body, headers=mine | headers, timeout=60)
+
+        webui.model.state.hold(at_step=1)
+        try:
+            assert post(f"{API}/txt2img", **ASYNC).status_code == 202
+            with ThreadPoolExecutor(2) as clients:
+                answers = list(clients.map(post, [*doors] * 4))
+            assert [answer.status_code for answer in answers] == [429] * 12
+            refused = post(f"{API}/txt2img")
+        finally:
+            webui.model.state.release()
+    assert refused.json()["code"] == "too_many_jobs"
+    assert re.sub(r";t=\d+", "", refused.headers["RateLimit"]) == (
+        '"generation";r=2, "global-minute";r=3, "global-hour";r=8, "jobs";r=0'
+    )
+    assert refused.headers["X-RateLimit-Remaining"] == "2"
 
 
 def test_a_key_uses_only_its_checkpoints(budgeted: Sluice) -> None:
