@@ -254,6 +254,7 @@ def caller_rules(settings: Settings, keys: KnownKeys, pool: PoolView) -> CallerR
         checkpoints=pool.checkpoints,
         max_jobs=settings.max_jobs_per_caller,
         budgets={"hour": settings.budget_hour, "day": settings.budget_day},
+        default_checkpoint=settings.sd_model,
     )
 
 

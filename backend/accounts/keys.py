@@ -23,7 +23,7 @@ _TEXT = re.compile(r"slk_([a-z2-7]{8})_[A-Za-z0-9_-]{43}")
 class ApiKey:
     """A key without its text, of which only `digest` is known. Times are UTC.
 
-    No `checkpoints` means all, the first is used where a request names none. `requests` is a
+    No `checkpoints` means all. `requests` is a
     rate limit ("100/minute;1000/hour"), budgets are megapixel-steps, `max_jobs` is how many
     may be queued or running; None stands for what the settings say, 0 for no limit.
     `old_digest` is of the text before the last rotation, good until `old_until`.
