@@ -13,6 +13,7 @@ import requests
 
 from tests.backend.accounts.conftest import SETTINGS, new_key
 from tests.fake_webui import FakeWebUI, Fault
+from tests.pictures import b64, mask, png
 from tests.running import API, Sluice, running_redis, running_sluice, wait_until
 
 SMALL = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 10}
@@ -50,6 +51,10 @@ class Client:
     def submit(self, **body: object) -> requests.Response:
         return self.sluice.post("txt2img", json=SMALL | body, headers=self.headers | ASYNC)
 
+    def send(self, path: str, body: dict[str, object]) -> requests.Response:
+        url = self.sluice.url + path
+        return self.sluice.http.post(url, json=body, headers=self.headers, timeout=60)
+
     def left(self) -> dict[str, float]:
         answer = self.sluice.get(f"{API}/account", headers=self.headers)
         assert answer.status_code == 200, answer.text
@@ -75,6 +80,60 @@ def test_work_is_charged_by_its_cost_and_refused_when_spent(budgeted: Sluice) ->
     assert client.left()["work-hour"] == 0
     never = client.post(steps=50)
     assert (never.status_code, never.json()["code"]) == (422, "too_costly")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pixel_steps"),
+    [
+        (f"{API}/img2img", {"image": b64(png()), "strength": 0.5}, 64 * 64 * 5),
+        (f"{API}/img2img", {"image": b64(png()), "strength": 0.01}, 64 * 64),
+        (
+            f"{API}/inpainting",
+            {"image": b64(png()), "mask": b64(mask()), "strength": 0.9},
+            64 * 64 * 9,
+        ),
+        (f"{API}/txt2img", {"batch_size": 3}, 64 * 64 * 10 * 3),
+        (
+            "/sdapi/v1/txt2img",
+            {"enable_hr": True, "hr_scale": 2, "denoising_strength": 0.5, "hr_upscaler": "Latent"},
+            64 * 64 * 10 + 128 * 128 * 5,
+        ),
+        (
+            "/sdapi/v1/img2img",
+            {"init_images": [b64(png())], "denoising_strength": 0.3, "n_iter": 2},
+            64 * 64 * 3 * 2,
+        ),
+    ],
+)
+def test_strength_batches_and_a_second_pass_are_counted(
+    budgeted: Sluice, path: str, body: dict[str, object], pixel_steps: int
+) -> None:
+    client = Client(budgeted, "--hour", "100")
+    answer = client.send(path, SMALL | body)
+    assert answer.status_code == 200, answer.text
+    assert 100 - client.left()["work-hour"] == pytest.approx(pixel_steps / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("tool", "body", "pixels"),
+    [
+        ("extra-single-image", {"upscaling_resize": 8}, 512 * 512),
+        (
+            "extra-single-image",
+            {"resize_mode": 1, "upscaling_resize_w": 640, "upscaling_resize_h": 320},
+            640 * 320,
+        ),
+        ("interrogate", {"model": "clip"}, 320 * 400),
+    ],
+)
+def test_a_tool_costs_what_ten_steps_of_its_picture_would(
+    budgeted: Sluice, tool: str, body: dict[str, object], pixels: int
+) -> None:
+    client = Client(budgeted, "--hour", "100")
+    size = (320, 400) if tool == "interrogate" else (64, 64)
+    answer = client.send(f"/sdapi/v1/{tool}", body | {"image": b64(png(*size))})
+    assert answer.status_code == 200, answer.text
+    assert 100 - client.left()["work-hour"] == pytest.approx(pixels * 10 / 1e6)
 
 
 def test_every_policy_is_told_in_the_headers(budgeted: Sluice) -> None:
