@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, insert, or_, select, update
 
 from backend.accounts.keys import ApiKey, digest_of, new_id, new_text
 from backend.accounts.tables import api_keys
@@ -28,11 +28,18 @@ class KeyRegister:
         return key, text
 
     def rotate(self, key_id: str, grace: timedelta) -> str | None:
-        """A new text for the key, the one before good for `grace` still; None if unusable."""
+        """A new text for the key, the one before good for `grace` still.
+
+        None, and nothing changes, where there is no such key or it was revoked or has expired.
+        """
         now, text = datetime.now(UTC), new_text(key_id)
         changed = self._access.execute(
             update(api_keys)
-            .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+            .where(
+                api_keys.c.id == key_id,
+                api_keys.c.revoked_at.is_(None),
+                or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
+            )
             .values(old_digest=api_keys.c.digest, old_until=now + grace, digest=digest_of(text))
         )
         return text if changed else None

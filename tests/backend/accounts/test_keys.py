@@ -167,6 +167,18 @@ def test_an_expired_key_opens_nothing(locked: Sluice) -> None:
     assert models(locked, by(new_key(locked, "--expires", "0s"))).status_code == 401
 
 
+def test_an_expired_key_is_given_no_new_text(locked: Sluice) -> None:
+    expired = new_key(locked, "--expires", "0s")[4:12]
+    refused = keys(locked, "rotate", expired, "--grace", "1h")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert re.fullmatch(
+        r"that key expired at 2\d{3}-\d\d-\d\d \d\d:\d\d UTC; create another\n", refused.stderr
+    )
+    unexpired = new_key(locked, "--expires", "1h")
+    rotated = keys(locked, "rotate", unexpired[4:12]).stdout.strip()
+    assert models(locked, by(rotated)).status_code == 200
+
+
 def test_wrong_keys_are_limited_and_right_ones_from_there_are_not(locked: Sluice, key: str) -> None:
     address = {"X-Forwarded-For": next(_addresses)}
 
