@@ -44,7 +44,7 @@ class Gate:
         if scope is None:
             return
         key = self._key()
-        if scope not in key.scopes:
+        if not key.may(scope):
             raise ScopeMissing(_without(scope))
         request.environ[KEY] = key
 

@@ -53,6 +53,14 @@ class ApiKey:
     def is_usable(self) -> bool:
         return self.revoked_at is None and not _is_past(self.expires_at)
 
+    def may(self, scope: Scope) -> bool:
+        """Whether it has `scope`, or one that includes it.
+
+        Who may generate may read: his own jobs, to see them end, and what there is to choose
+        from. Whoever may only read makes nothing.
+        """
+        return scope in self.scopes or (scope == "read" and "generate" in self.scopes)
+
     def is_opened_by(self, digest: str) -> bool:
         """Whether `digest` is of its text, found out in a time that does not depend on it."""
         fits = hmac.compare_digest(self.digest, digest)
