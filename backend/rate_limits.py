@@ -70,7 +70,7 @@ class RateLimits:
             ],
             enabled=settings.ratelimit_enabled,
         )
-        self._windows = _windows(redis)
+        self._windows = windows_in(redis)
 
     def init_app(self, app: Flask) -> None:
         """Count every request to `app` from here on, and tell callers how they stand."""
@@ -106,7 +106,7 @@ class RateLimits:
         declared = self._limiter.limit_manager.application_limits
         limits = sorted((x for x in declared if not x.is_exempt), key=lambda x: x.limit)
         counted = self._windows.admit(
-            [_window(x.limit, x.key_func(), str(x.scope)) for x in limits]
+            [window_of(x.limit, x.key_func(), str(x.scope)) for x in limits]
         )
         asked = [(x.limit, str(x.scope)) for x in limits]
         g.rate_policies = _states(asked, counted.standings)
@@ -115,7 +115,8 @@ class RateLimits:
         g.rate_give_back = lambda: _states(asked, counted.give_back())
 
 
-def _windows(redis: RedisWatch | None) -> Windows:
+def windows_in(redis: RedisWatch | None) -> Windows:
+    """Windows that all processes share where there is a Redis."""
     if redis is None:
         return MemoryWindows()
     return GuardedWindows(RedisWindows(redis.client), MemoryWindows(), redis)
@@ -164,7 +165,8 @@ def _own_limit() -> str:
     return key.requests or "" if key and replaces else ""
 
 
-def _window(item: RateLimitItem, caller: str, scope: str) -> Window:
+def window_of(item: RateLimitItem, caller: str, scope: str) -> Window:
+    """The window of that limit for one caller and one scope."""
     return Window(item.key_for("sluice", caller, scope), item.amount, item.get_expiry())
 
 

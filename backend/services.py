@@ -260,7 +260,9 @@ def caller_rules(settings: Settings, keys: KnownKeys, pool: PoolView) -> CallerR
 
 def build_known_keys(settings: Settings, database: Database) -> KnownKeys:
     static = settings.api_key
-    return KnownKeys(KeyRegister(database).get, static.get_secret_value() if static else None)
+    register = KeyRegister(database)
+    text = static.get_secret_value() if static else None
+    return KnownKeys(register.get, register.ids, text)
 
 
 def build_tracing(settings: Settings) -> Tracing:

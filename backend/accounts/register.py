@@ -57,6 +57,11 @@ class KeyRegister:
         """Every key there ever was, oldest first."""
         return [_key(row) for row in self._access.rows(select(api_keys).order_by("created_at"))]
 
+    def ids(self) -> frozenset[str]:
+        """Of all keys that were not revoked."""
+        query = select(api_keys.c.id).where(api_keys.c.revoked_at.is_(None))
+        return frozenset(row.id for row in self._access.rows(query))
+
     def get(self, key_id: str) -> ApiKey | None:
         rows = self._access.rows(select(api_keys).where(api_keys.c.id == key_id))
         return _key(rows[0]) if rows else None

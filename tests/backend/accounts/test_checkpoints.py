@@ -117,7 +117,7 @@ def _rules(default: str | None, **loaded: bool) -> CallerRules:
             for name, there in loaded.items()
         ]
 
-    return CallerRules(KnownKeys(lambda _: None, None), pool, None, {}, default)
+    return CallerRules(KnownKeys(lambda _: None, frozenset, None), pool, None, {}, default)
 
 
 @pytest.mark.parametrize(

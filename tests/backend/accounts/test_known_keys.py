@@ -24,11 +24,15 @@ class Desk:
         self.register = register
         self.reads = 0
         self.now = 1000.0
-        self.known = KnownKeys(self._read, None)
+        self.known = KnownKeys(self._read, self._list, None)
 
     def _read(self, key_id: str) -> ApiKey | None:
         self.reads += 1
         return self.register.get(key_id)
+
+    def _list(self) -> frozenset[str]:
+        self.reads += 1
+        return self.register.ids()
 
     def new(self) -> tuple[ApiKey, str]:
         return self.register.add(
@@ -100,3 +104,17 @@ def test_wrong_texts_of_a_known_key_cost_a_read_each_and_those_of_no_form_none(d
     assert desk.known.owner_of("slk_") is None
     assert desk.known.owner_of("x" * 10_000) is None
     assert desk.reads == 2
+
+
+def test_not_read_anew_any_number_of_texts_costs_two_reads_a_while(desk: Desk) -> None:
+    key, text = desk.new()
+    wrong = text[:-1] + ("A" if text[-1] != "A" else "B")
+    unknown = "slk_aaaaaaaa_" + "A" * 43
+    for tried in [wrong, unknown] * 50:
+        assert desk.known.owner_of(tried, anew=False) is None
+    assert desk.known.owner_of(text, anew=False) == key
+    assert desk.reads == 2
+    later, new = desk.new()
+    assert desk.known.owner_of(new, anew=False) is None
+    desk.now += FRESH_S + 0.1
+    assert desk.known.owner_of(new, anew=False) == later
