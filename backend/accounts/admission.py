@@ -110,7 +110,7 @@ class Admission:
         told = []
         if allowance.max_jobs is not None:
             left = max(0, allowance.max_jobs - standing.jobs)
-            told.append(Policy("jobs", JOBS_UNIT, allowance.max_jobs, left))
+            told.append(Policy(TooManyJobs.limit, JOBS_UNIT, allowance.max_jobs, left))
         for name, budget in allowance.budgets.items():
             spent = standing.spent[name]
             left = max(0, budget - spent.work)

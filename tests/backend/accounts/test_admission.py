@@ -140,15 +140,28 @@ def test_every_policy_is_told_in_the_headers(budgeted: Sluice) -> None:
     client = Client(budgeted, "--jobs", "3", "--hour", "50", "--day", "100")
     answer = client.post()
     assert answer.headers["RateLimit-Policy"] == (
-        '"generation";q=1000;w=60, "global";q=1000;w=60, "jobs";q=3;qu="concurrent-requests", '
+        '"generation";q=1000;w=60, "global";q=1000;w=60, '
+        '"concurrency";q=3;qu="concurrent-requests", '
         '"work-hour";q=50;w=3600;qu="megapixel-steps", '
         '"work-day";q=100;w=86400;qu="megapixel-steps"'
     )
     assert (
-        '"jobs";r=3, "work-hour";r=49;t=3600, "work-day";r=99;t=86400'
+        '"concurrency";r=3, "work-hour";r=49;t=3600, "work-day";r=99;t=86400'
         in (answer.headers["RateLimit"])
     )
     assert "qu=" not in Client(budgeted).post().headers["RateLimit-Policy"]
+
+
+def test_no_two_policies_of_a_caller_have_one_name(budgeted: Sluice) -> None:
+    client = Client(budgeted, "--jobs", "3", "--hour", "50")
+    made = client.post()
+    asked = budgeted.get(f"{API}/account", headers=client.headers)
+    names = [
+        set(re.findall(r'"([^"]+)";q=', answer.headers["RateLimit-Policy"]))
+        for answer in (made, asked)
+    ]
+    assert names == [{"generation", "global", "concurrency", "work-hour"}, {"jobs"}]
+    assert {limit["name"] for limit in asked.json()["limits"]} == {"concurrency", "work-hour"}
 
 
 def test_what_made_nothing_costs_nothing(budgeted: Sluice, webui: FakeWebUI) -> None:
@@ -172,10 +185,10 @@ def test_places_are_taken_by_queued_and_running_jobs_and_cost_no_budget(
         refused = client.post()
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_jobs")
         assert int(refused.headers["Retry-After"]) >= 1
-        assert client.left() == {"jobs": 0, "work-day": pytest.approx(8 * COST)}
+        assert client.left() == {"concurrency": 0, "work-day": pytest.approx(8 * COST)}
 
         client.cancel(queued)
-        assert client.left() == {"jobs": 1, "work-day": pytest.approx(9 * COST)}
+        assert client.left() == {"concurrency": 1, "work-day": pytest.approx(9 * COST)}
         path = running.json()["urls"]["self"]
 
         def at_work() -> bool:
@@ -184,7 +197,7 @@ def test_places_are_taken_by_queued_and_running_jobs_and_cost_no_budget(
 
         wait_until(at_work, "the first job is at work")
         client.cancel(running)
-        assert client.left() == {"jobs": 2, "work-day": pytest.approx(9 * COST)}
+        assert client.left() == {"concurrency": 2, "work-day": pytest.approx(9 * COST)}
     finally:
         webui.model.state.release()
 
@@ -219,7 +232,7 @@ def test_a_request_without_a_place_uses_up_no_hit(
             webui.model.state.release()
     assert refused.json()["code"] == "too_many_jobs"
     assert re.sub(r";t=\d+", "", refused.headers["RateLimit"]) == (
-        '"generation";r=2, "global-minute";r=3, "global-hour";r=8, "jobs";r=0'
+        '"generation";r=2, "global-minute";r=3, "global-hour";r=8, "concurrency";r=0'
     )
     assert refused.headers["X-RateLimit-Remaining"] == "2"
 
@@ -240,7 +253,7 @@ def test_the_settings_hold_for_whom_no_key_says_otherwise(webui: FakeWebUI, tmp_
         assert [sluice.post("txt2img", json=SMALL).status_code for _ in range(2)] == [200, 429]
         account = sluice.get(f"{API}/account").json()
         assert account["limits"][0] == {
-            "name": "jobs",
+            "name": "concurrency",
             "unit": "concurrent-requests",
             "quota": 1,
             "remaining": 1,
@@ -258,11 +271,11 @@ def test_a_killed_process_gives_its_places_back_and_resumed_jobs_keep_theirs(
             client.submit()
             sluice.kill()
             sluice.start()
-            assert client.left()["jobs"] == 0
+            assert client.left()["concurrency"] == 0
             assert client.post().json()["code"] == "too_many_jobs"
         finally:
             webui.model.state.release()
-        wait_until(lambda: client.left()["jobs"] == 1, "the resumed job has ended")
+        wait_until(lambda: client.left()["concurrency"] == 1, "the resumed job has ended")
         assert client.left()["work-hour"] == pytest.approx(4 * COST)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.accounts.keys import ApiKey
+from backend.accounts.keys import ApiKey, digest_of
 from backend.accounts.known_keys import FRESH_S, KnownKeys
 from backend.accounts.register import KeyRegister
 from backend.jobs.database import open_database
@@ -94,6 +95,25 @@ def test_a_text_is_good_for_its_grace_and_only_the_one_before(desk: Desk) -> Non
         True,
         True,
     ]
+
+
+def test_digests_are_compared_in_constant_time_the_old_one_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, old = desk.new()
+    new = desk.register.rotate(key.id, timedelta(hours=1))
+    assert new is not None
+    asked: list[tuple[str, str]] = []
+
+    def compare(mine: str, sent: str) -> bool:
+        asked.append((mine, sent))
+        return hmac.compare_digest(mine, sent)
+
+    monkeypatch.setattr("backend.accounts.keys.hmac", SimpleNamespace(compare_digest=compare))
+    for text in (new, old):
+        asked.clear()
+        assert desk.known.owner_of(text) is not None
+        assert asked == [(digest_of(mine), digest_of(text)) for mine in (new, old)]
 
 
 def test_wrong_texts_of_a_known_key_cost_a_read_each_and_those_of_no_form_none(desk: Desk) -> None:
