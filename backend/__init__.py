@@ -9,6 +9,7 @@ from backend import api, compat, quota_headers, telemetry
 from backend.api import problems
 from backend.api.bodies import FORM_FIELDS_BYTES, BoundedRequest
 from backend.identity import Gate
+from backend.rate_limits import windows_in
 from backend.services import Services, build_services
 from backend.settings import Settings
 from backend.web import page
@@ -31,7 +32,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     telemetry.init_app(app, services.metrics, services.tracing)
     quota_headers.init_app(app, services.admission)
-    Gate(settings, services.known_keys).init_app(app)
+    Gate(settings, services.known_keys, windows_in(services.redis)).init_app(app)
     services.rate_limits.init_app(app)
     problems.init_app(app, services.rate_limits, services.metrics, compat.SHAPES)
     api.register(app, services)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
-
 from flask import Flask, Request, request
 from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
-from backend.accounts.errors import KeyInvalid, KeyMissing, ScopeMissing, TooManyWrongKeys
+from backend.accounts.errors import KeyInvalid, KeyMissing, ScopeMissing
 from backend.accounts.keys import ApiKey, Scope
 from backend.accounts.known_keys import KnownKeys
 from backend.callers import KEY, address_of
 from backend.route_rules import rule_of
 from backend.settings import Settings
+from backend.windows import Windows
+from backend.wrong_keys import WrongKeys
 
 HEADER = "X-API-Key"
 
@@ -23,16 +21,16 @@ class Gate:
     """Asks for keys where AUTH=keys; lets everybody pass elsewhere.
 
     A key is looked at before wrong ones are counted, so that those who share an address with
-    a guesser keep their access; what is guessed at are 256 random bits. Each process counts
-    by itself.
+    a guesser keep their access; what is guessed at are 256 random bits. While an address is
+    refused no guess from there has the database read; a right key that was made or rotated
+    just now is let in from there FRESH_S later, any other at once. Wrong keys are counted
+    where other limits are off, too.
     """
 
-    def __init__(self, settings: Settings, keys: KnownKeys) -> None:
+    def __init__(self, settings: Settings, keys: KnownKeys, windows: Windows) -> None:
         self._keys = keys
         self._closed = settings.auth == "keys"
-        self._wrong_keys = parse(settings.ratelimit_wrong_keys)
-        self._counting = settings.ratelimit_enabled
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._wrong_keys = WrongKeys(parse(settings.ratelimit_wrong_keys), windows)
 
     def init_app(self, app: Flask) -> None:
         """Ask for a key with every request to `app` from here on."""
@@ -44,7 +42,7 @@ class Gate:
         if scope is None:
             return
         key = self._key()
-        if scope not in key.scopes:
+        if not key.may(scope):
             raise ScopeMissing(_without(scope))
         request.environ[KEY] = key
 
@@ -52,17 +50,12 @@ class Gate:
         text = text_in(request)
         if text is None:
             raise KeyMissing("Send an API key: X-API-Key, Authorization: Bearer, or Basic.")
-        key = self._keys.owner_of(text)
+        address = address_of(request)
+        key = self._keys.owner_of(text, anew=not self._wrong_keys.is_refused(address))
         if key is None:
-            self._count_wrong_key()
+            self._wrong_keys.count(address)
             raise KeyInvalid("That API key is not valid, or no longer.")
         return key
-
-    def _count_wrong_key(self) -> None:
-        address = address_of(request)
-        if self._counting and not self._limiter.hit(self._wrong_keys, address):
-            resets_at = self._limiter.get_window_stats(self._wrong_keys, address).reset_time
-            raise TooManyWrongKeys(max(1.0, resets_at - time.time()))
 
 
 def text_in(request: Request) -> str | None:

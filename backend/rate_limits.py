@@ -2,7 +2,8 @@
 
 A request is counted once, when it arrives and before its body is read, against every limit
 that holds for its route. One that is refused as invalid has used up that hit and no more; one
-refused by a limit stops there and is not counted against the longer ones. Windows move
+refused by a limit stops there and is not counted against the longer ones. One refused because
+its caller has all the jobs at once that he may is given its hits back. Windows move
 (never more than N in any stretch of that length), and with Redis the counting is one script
 in Redis, so any number of processes share it exactly.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flask import Flask, Response, g, request
@@ -69,7 +70,7 @@ class RateLimits:
             ],
             enabled=settings.ratelimit_enabled,
         )
-        self._windows = _windows(redis)
+        self._windows = windows_in(redis)
 
     def init_app(self, app: Flask) -> None:
         """Count every request to `app` from here on, and tell callers how they stand."""
@@ -89,24 +90,33 @@ class RateLimits:
             limit=refused.name,
         )
 
+    def give_back(self) -> None:
+        """Uncount the request being served, once however often it is said.
+
+        A place for a job is leased only after the body is read. To look before counting
+        whether there is one would be a look that another request makes untrue.
+        """
+        give_back: Callable[[], Sequence[PolicyState]] | None = g.pop("rate_give_back", None)
+        if give_back is not None:
+            g.rate_policies = give_back()
+
     def _count(self) -> None:
         if not self._limiter.enabled or request.endpoint is None:
             return
         declared = self._limiter.limit_manager.application_limits
         limits = sorted((x for x in declared if not x.is_exempt), key=lambda x: x.limit)
-        standings = self._windows.admit(
-            [_window(x.limit, x.key_func(), str(x.scope)) for x in limits]
+        counted = self._windows.admit(
+            [window_of(x.limit, x.key_func(), str(x.scope)) for x in limits]
         )
-        several = Counter(str(x.scope) for x in limits)
-        g.rate_policies = [
-            _state(x.limit, str(x.scope), standing, alone=several[str(x.scope)] == 1)
-            for x, standing in zip(limits, standings, strict=False)
-        ]
-        if standings and standings[-1].is_refused:
-            raise RateLimitExceeded(limits[len(standings) - 1])
+        asked = [(x.limit, str(x.scope)) for x in limits]
+        g.rate_policies = _states(asked, counted.standings)
+        if counted.standings and counted.standings[-1].is_refused:
+            raise RateLimitExceeded(limits[len(counted.standings) - 1])
+        g.rate_give_back = lambda: _states(asked, counted.give_back())
 
 
-def _windows(redis: RedisWatch | None) -> Windows:
+def windows_in(redis: RedisWatch | None) -> Windows:
+    """Windows that all processes share where there is a Redis."""
     if redis is None:
         return MemoryWindows()
     return GuardedWindows(RedisWindows(redis.client), MemoryWindows(), redis)
@@ -155,8 +165,19 @@ def _own_limit() -> str:
     return key.requests or "" if key and replaces else ""
 
 
-def _window(item: RateLimitItem, caller: str, scope: str) -> Window:
+def window_of(item: RateLimitItem, caller: str, scope: str) -> Window:
+    """The window of that limit for one caller and one scope."""
     return Window(item.key_for("sluice", caller, scope), item.amount, item.get_expiry())
+
+
+def _states(
+    asked: Sequence[tuple[RateLimitItem, str]], standings: Sequence[Standing]
+) -> list[PolicyState]:
+    several = Counter(scope for _, scope in asked)
+    return [
+        _state(item, scope, standing, alone=several[scope] == 1)
+        for (item, scope), standing in zip(asked, standings, strict=False)
+    ]
 
 
 def _state(item: RateLimitItem, scope: str, standing: Standing, *, alone: bool) -> PolicyState:

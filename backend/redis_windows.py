@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from redis import Redis, RedisError
 
 from backend.redis_watch import RedisWatch
-from backend.windows import Standing, Window, Windows
+from backend.windows import Counted, Standing, Window, Windows
 
-_ADMIT = """
+_MOVE = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
-local standings = {}
-for i, key in ipairs(KEYS) do
-    local quota, period = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+
+local function oldest_within(key, period)
     local oldest = tonumber(redis.call('LINDEX', key, 0))
     while oldest and oldest <= now - period do
         redis.call('LPOP', key)
         oldest = tonumber(redis.call('LINDEX', key, 0))
     end
+    return oldest
+end
+
+local function standing(used, oldest, period, refused)
+    return {used, string.format('%.6f', (oldest or now) + period - now), refused and 1 or 0}
+end
+
+local standings = {}
+"""
+"""By the clock of Redis, so that those of the processes need not agree."""
+_ADMIT = f"""{_MOVE}
+local hit_at = string.format('%.6f', now)
+for i, key in ipairs(KEYS) do
+    local quota, period = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+    local oldest = oldest_within(key, period)
     local used = redis.call('LLEN', key)
     local refused = used >= quota
     if not refused then
-        used = redis.call('RPUSH', key, string.format('%.6f', now))
+        used = redis.call('RPUSH', key, hit_at)
         redis.call('EXPIRE', key, period)
     end
-    local left = (oldest or now) + period - now
-    standings[i] = {used, string.format('%.6f', left), refused and 1 or 0}
+    standings[i] = standing(used, oldest, period, refused)
     if refused then break end
+end
+return {{hit_at, standings}}
+"""
+_GIVE_BACK = f"""{_MOVE}
+for i, key in ipairs(KEYS) do
+    local period = tonumber(ARGV[i + 1])
+    redis.call('LREM', key, -1, ARGV[1])
+    local oldest = oldest_within(key, period)
+    standings[i] = standing(redis.call('LLEN', key), oldest, period, false)
 end
 return standings
 """
-"""By the clock of Redis, so that those of the processes need not agree."""
+"""Of several hits at the very same time any one will do."""
 
 
 class RedisWindows:
@@ -44,27 +67,53 @@ class RedisWindows:
 
     def __init__(self, redis: Redis) -> None:
         self._admit = redis.register_script(_ADMIT)
+        self._remove = redis.register_script(_GIVE_BACK)
 
-    def admit(self, windows: Sequence[Window]) -> Sequence[Standing]:
+    def admit(self, windows: Sequence[Window]) -> Counted:
+        if not windows:
+            return Counted([], list)
+        arguments = [number for w in windows for number in (w.quota, w.period_s)]
+        hit_at, answer = self._admit(keys=[w.key for w in windows], args=arguments)
+        standings = _standings(answer)
+        hit = [w for w, s in zip(windows, standings, strict=False) if not s.is_refused]
+        return Counted(standings, partial(self._give_back, hit, hit_at))
+
+    def _give_back(self, windows: Sequence[Window], hit_at: bytes) -> Sequence[Standing]:
         if not windows:
             return []
-        arguments = [number for w in windows for number in (w.quota, w.period_s)]
-        answer: Any = self._admit(keys=[w.key for w in windows], args=arguments)
-        return [Standing(used, float(left), bool(refused)) for used, left, refused in answer]
+        periods = [w.period_s for w in windows]
+        return _standings(self._remove(keys=[w.key for w in windows], args=[hit_at, *periods]))
 
 
 class GuardedWindows:
-    """Windows in Redis, and in this process's memory while `watch` says that it is away."""
+    """Windows in Redis, and in this process's memory while `watch` says that it is away.
+
+    Hits go back to where they were counted; those that Redis cannot be told of stay counted.
+    """
 
     def __init__(self, shared: Windows, own: Windows, watch: RedisWatch) -> None:
         self._shared = shared
         self._own = own
         self._watch = watch
 
-    def admit(self, windows: Sequence[Window]) -> Sequence[Standing]:
+    def admit(self, windows: Sequence[Window]) -> Counted:
         if not self._watch.is_away:
             try:
-                return self._shared.admit(windows)
+                counted = self._shared.admit(windows)
             except RedisError as error:
                 self._watch.failed(error)
+            else:
+                return Counted(counted.standings, partial(self._give_back, counted))
         return self._own.admit(windows)
+
+    def _give_back(self, counted: Counted) -> Sequence[Standing]:
+        if not self._watch.is_away:
+            try:
+                return counted.give_back()
+            except RedisError as error:
+                self._watch.failed(error)
+        return counted.standings
+
+
+def _standings(answer: Any) -> list[Standing]:
+    return [Standing(used, float(left), bool(refused)) for used, left, refused in answer]

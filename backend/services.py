@@ -258,12 +258,15 @@ def caller_rules(settings: Settings, keys: KnownKeys, pool: PoolView) -> CallerR
         checkpoints=pool.checkpoints,
         max_jobs=settings.max_jobs_per_caller,
         budgets={"hour": settings.budget_hour, "day": settings.budget_day},
+        default_checkpoint=settings.sd_model,
     )
 
 
 def build_known_keys(settings: Settings, database: Database) -> KnownKeys:
     static = settings.api_key
-    return KnownKeys(KeyRegister(database).get, static.get_secret_value() if static else None)
+    register = KeyRegister(database)
+    text = static.get_secret_value() if static else None
+    return KnownKeys(register.get, register.ids, text)
 
 
 def build_tracing(settings: Settings) -> Tracing:

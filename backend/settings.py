@@ -142,7 +142,10 @@ class Settings(BaseSettings):
     worker_lease_s: float = Field(
         15.0, ge=1, le=600, description="Until the jobs of a worker that died are another's"
     )
-    ratelimit_enabled: bool = Field(True, description="false: no limits at all")
+    ratelimit_enabled: bool = Field(
+        True,
+        description="false: requests are not limited; wrong keys, work and jobs at once still are",
+    )
     ratelimit_global: str = Field(
         "50/minute;500/hour",
         description="Each caller, all routes but images, jobs, health, metrics",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from ai.generation import GenerationRequest, Work
-from backend.accounts.errors import BudgetExceeded, CheckpointNotAllowed, TooCostly, TooManyJobs
+from backend.accounts.errors import BudgetExceeded, TooCostly, TooManyJobs
 from backend.accounts.keys import ApiKey
 from backend.accounts.quotas import LEASE_S, MEGA, WINDOWS, Allowance, Quotas, Refusal
 from backend.accounts.rules import CallerRules
@@ -31,11 +31,11 @@ class Policy:
 
 
 class Admission:
-    """For callers without limits it costs nothing: no quota is kept of them."""
+    """Lets jobs in by `rules`. For callers without limits it costs nothing: no quota is kept."""
 
     def __init__(self, quotas: Quotas, rules: CallerRules) -> None:
         self._quotas = quotas
-        self._rules = rules
+        self.rules = rules
         self._held: dict[UUID, str] = {}
         self._changing = threading.Lock()
         self._closing = threading.Event()
@@ -59,7 +59,7 @@ class Admission:
         Both are given back if its job is not taken in after all. Raises CheckpointNotAllowed,
         TooManyJobs, BudgetExceeded, TooCostly; LedgerUnavailable when a key cannot be read.
         """
-        request = self._with_checkpoint(request, self._rules.key_of(caller))
+        request = self._with_checkpoint(request, self.rules.key_of(caller))
         self._charge(request, caller, job_id)
         try:
             yield request
@@ -84,7 +84,7 @@ class Admission:
 
     def resumed(self, job_id: UUID, caller: str) -> None:
         """A job of an earlier process, charged then, goes on in this one."""
-        if self._rules.allowance_of(caller).is_limited:
+        if self.rules.allowance_of(caller).is_limited:
             with self._changing:
                 self._held[job_id] = caller
                 self._quotas.hold([(caller, str(job_id))])
@@ -98,19 +98,19 @@ class Admission:
 
     def ended_unheld(self, job_id: UUID, caller: str, *, refund: bool) -> None:
         """Likewise for a job that this process neither took in nor resumed."""
-        if self._rules.allowance_of(caller).is_limited:
+        if self.rules.allowance_of(caller).is_limited:
             self._quotas.end(caller, str(job_id), refund=refund)
 
     def policies(self, caller: str) -> list[Policy]:
         """How the caller stands with each of his limits. Raises LedgerUnavailable."""
-        allowance = self._rules.allowance_of(caller)
+        allowance = self.rules.allowance_of(caller)
         if not allowance.is_limited:
             return []
         standing = self._quotas.standing(caller)
         told = []
         if allowance.max_jobs is not None:
             left = max(0, allowance.max_jobs - standing.jobs)
-            told.append(Policy("jobs", JOBS_UNIT, allowance.max_jobs, left))
+            told.append(Policy(TooManyJobs.limit, JOBS_UNIT, allowance.max_jobs, left))
         for name, budget in allowance.budgets.items():
             spent = standing.spent[name]
             left = max(0, budget - spent.work)
@@ -127,7 +127,7 @@ class Admission:
         return told
 
     def _charge(self, request: Work, caller: str, job_id: UUID) -> None:
-        allowance = self._rules.allowance_of(caller)
+        allowance = self.rules.allowance_of(caller)
         if not allowance.is_limited:
             return
         work = round(request.megapixel_steps * MEGA)
@@ -138,14 +138,9 @@ class Admission:
             self._held[job_id] = caller
 
     def _with_checkpoint(self, request: GenerationRequest, key: ApiKey | None) -> GenerationRequest:
-        if key is None or not key.checkpoints:
-            return request
         if request.checkpoint is None:
-            return replace(request, checkpoint=key.checkpoints[0])
-        meant = self._rules.checkpoints_meant(request.checkpoint) or {request.checkpoint}
-        if not meant <= set(key.checkpoints):
-            allowed = ", ".join(key.checkpoints)
-            raise CheckpointNotAllowed(f"This API key may use only these checkpoints: {allowed}.")
+            return replace(request, checkpoint=self.rules.default_for(key))
+        self.rules.require_allowed(key, request.checkpoint)
         return request
 
     def _renew(self) -> None:

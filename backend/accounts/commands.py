@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(register: KeyRegister, arguments: Sequence[str]) -> int:
-    """Carry out `keys ARGUMENTS`. Returns the exit status: 1 when there is no such key."""
+    """Carry out `keys ARGUMENTS`. Returns the exit status: 1 without such a usable key."""
     asked = _parser().parse_args(arguments)
     status: int = asked.do(register, asked)
     return status
@@ -71,7 +71,7 @@ def _create(register: KeyRegister, asked: argparse.Namespace) -> int:
 def _rotate(register: KeyRegister, asked: argparse.Namespace) -> int:
     text = register.rotate(asked.id, asked.grace)
     if text is None:
-        return _failed(NO_SUCH_KEY)
+        return _failed(_why_not(register.get(asked.id)))
     _tell_text(asked.id, text)
     return 0
 
@@ -94,6 +94,12 @@ def _state(key: ApiKey) -> str:
     if key.revoked_at:
         return "revoked"
     return "usable" if key.is_usable else "expired"
+
+
+def _why_not(key: ApiKey | None) -> str:
+    if key is None or key.is_usable or key.expires_at is None or key.revoked_at:
+        return NO_SUCH_KEY
+    return f"that key expired at {key.expires_at:%Y-%m-%d %H:%M} UTC; create another"
 
 
 def _allowance(key: ApiKey) -> str:

@@ -23,7 +23,7 @@ _TEXT = re.compile(r"slk_([a-z2-7]{8})_[A-Za-z0-9_-]{43}")
 class ApiKey:
     """A key without its text, of which only `digest` is known. Times are UTC.
 
-    No `checkpoints` means all, the first is used where a request names none. `requests` is a
+    No `checkpoints` means all. `requests` is a
     rate limit ("100/minute;1000/hour"), budgets are megapixel-steps, `max_jobs` is how many
     may be queued or running; None stands for what the settings say, 0 for no limit.
     `old_digest` is of the text before the last rotation, good until `old_until`.
@@ -52,6 +52,14 @@ class ApiKey:
     @property
     def is_usable(self) -> bool:
         return self.revoked_at is None and not _is_past(self.expires_at)
+
+    def may(self, scope: Scope) -> bool:
+        """Whether it has `scope`, or one that includes it.
+
+        Who may generate may read: his own jobs, to see them end, and what there is to choose
+        from. Whoever may only read makes nothing.
+        """
+        return scope in self.scopes or (scope == "read" and "generate" in self.scopes)
 
     def is_opened_by(self, digest: str) -> bool:
         """Whether `digest` is of its text, found out in a time that does not depend on it."""

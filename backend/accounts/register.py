@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, insert, or_, select, update
 
 from backend.accounts.keys import ApiKey, digest_of, new_id, new_text
 from backend.accounts.tables import api_keys
@@ -28,11 +28,18 @@ class KeyRegister:
         return key, text
 
     def rotate(self, key_id: str, grace: timedelta) -> str | None:
-        """A new text for the key, the one before good for `grace` still; None if unusable."""
+        """A new text for the key, the one before good for `grace` still.
+
+        None, and nothing changes, where there is no such key or it was revoked or has expired.
+        """
         now, text = datetime.now(UTC), new_text(key_id)
         changed = self._access.execute(
             update(api_keys)
-            .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+            .where(
+                api_keys.c.id == key_id,
+                api_keys.c.revoked_at.is_(None),
+                or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
+            )
             .values(old_digest=api_keys.c.digest, old_until=now + grace, digest=digest_of(text))
         )
         return text if changed else None
@@ -49,6 +56,11 @@ class KeyRegister:
     def all(self) -> list[ApiKey]:
         """Every key there ever was, oldest first."""
         return [_key(row) for row in self._access.rows(select(api_keys).order_by("created_at"))]
+
+    def ids(self) -> frozenset[str]:
+        """Of all keys that were not revoked."""
+        query = select(api_keys.c.id).where(api_keys.c.revoked_at.is_(None))
+        return frozenset(row.id for row in self._access.rows(query))
 
     def get(self, key_id: str) -> ApiKey | None:
         rows = self._access.rows(select(api_keys).where(api_keys.c.id == key_id))

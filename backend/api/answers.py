@@ -132,7 +132,9 @@ class ModelAnswer(BaseModel):
 
 class ModelsAnswer(BaseModel):
     models: list[ModelAnswer]
-    default: str | None = Field(description="SD_MODEL")
+    default: str | None = Field(
+        description="Taken where a request names none: SD_MODEL, or what the key allows"
+    )
 
 
 class SamplerAnswer(BaseModel):

@@ -72,7 +72,7 @@ class _Desk:
         if body.webhook_url is not None:
             self._services.webhooks.check(body.webhook_url)
         services = self._services
-        asked = request_of(body, self._bounds, services.pictures, services.settings.sd_model)
+        asked = request_of(body, self._bounds, services.pictures)
         status = 202 if _asynchronous() else 200
         claim = claim_of(request, body, asked, status=status)
         order = _Order(

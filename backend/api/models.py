@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import orjson
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from backend.api.answers import ModelAnswer, ModelsAnswer, SamplerAnswer, SamplersAnswer
+from backend.callers import key_of
 from backend.services import Services
 
 
 def blueprint(services: Services) -> Blueprint:
     """What the engines of `services` have."""
     routes = Blueprint("models", __name__)
+    rules = services.admission.rules
 
     @routes.get("/models")
     def models() -> Response:
@@ -25,9 +27,9 @@ def blueprint(services: Services) -> Blueprint:
                     loaded_on=list(checkpoint.loaded_on),
                     devices=list(checkpoint.devices),
                 )
-                for checkpoint in services.pool.checkpoints()
+                for checkpoint in rules.checkpoints_for(key_of(request))
             ],
-            default=services.settings.sd_model,
+            default=rules.default_for(key_of(request)),
         )
         return _json(answer.model_dump())
 

@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException
 
+from backend.accounts.errors import TooManyJobs
 from backend.api.translate import job_urls
 from backend.errors import INTERNAL, Problem, problem_of
 from backend.metrics import Metrics
@@ -53,6 +54,10 @@ def init_app(
     def over_limit(error: RateLimitExceeded) -> Response:
         return answer(limits.problem_of(error))
 
+    def without_a_place(error: TooManyJobs) -> Response:
+        limits.give_back()
+        return answer(problem_of(error))
+
     def http_error(error: HTTPException) -> Response:
         response = answer(problem_of(error))
         if error.code == 405 and error.valid_methods:  # type: ignore[attr-defined]
@@ -66,6 +71,7 @@ def init_app(
         return answer(problem)
 
     app.register_error_handler(RateLimitExceeded, over_limit)
+    app.register_error_handler(TooManyJobs, without_a_place)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, other_error)
 

@@ -32,9 +32,7 @@ DELIVERY_TOLD = (
 """What a caller is told of a webhook's delivery."""
 
 
-def request_of(
-    body: GenerationBody, bounds: Bounds, pictures: CallerPictures, default_checkpoint: str | None
-) -> GenerationRequest:
+def request_of(body: GenerationBody, bounds: Bounds, pictures: CallerPictures) -> GenerationRequest:
     """What `body` asks for, its pictures decoded and checked. Raises InvalidRequest."""
     words = {
         "prompt": body.prompt,
@@ -42,7 +40,7 @@ def request_of(
         "steps": body.steps,
         "cfg_scale": body.cfg_scale,
         "seed": body.seed,
-        "checkpoint": body.model or default_checkpoint,
+        "checkpoint": body.model or None,
         "sampler_name": body.sampler_name,
         "scheduler": body.scheduler,
         "batch_size": body.batch_size,

@@ -100,9 +100,9 @@ class CeleryRunner:
         """Keep `request` as a job for whichever worker is first; see `Runner.accept`."""
         if self._closing.is_set():
             raise ShuttingDown
-        self._pool.require(request)
         job_id = uuid4()
         with self._admission.admitted(request, caller, job_id) as request:
+            self._pool.require(request)
             job = self._job(job_id, request, caller, terms)
             self._add(replace(job, detached=detached), terms)
         live = self._taken_in[job_id] = self.find(job_id)

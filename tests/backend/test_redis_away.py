@@ -16,7 +16,7 @@ from redis import Redis
 
 from backend.redis_watch import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, RedisWatch, redis_options
 from backend.redis_windows import GuardedWindows, RedisWindows
-from backend.windows import MemoryWindows, Standing, Window
+from backend.windows import Counted, MemoryWindows, Window
 from tests.fake_webui import FakeWebUI
 from tests.running import API, Sluice, running_redis, running_sluice, wait_until
 
@@ -41,7 +41,7 @@ class Counting(RedisWindows):
 
     asked = 0
 
-    def admit(self, windows: Sequence[Window]) -> Sequence[Standing]:
+    def admit(self, windows: Sequence[Window]) -> Counted:
         self.asked += 1
         return super().admit(windows)
 
@@ -78,18 +78,19 @@ def test_only_those_under_way_wait_for_a_stalled_redis(tmp_path: Path) -> None:
         windows = GuardedWindows(shared, MemoryWindows(), watch)
         window = [Window("a", 1000, 60)]
         windows.admit(window)
+        counted = windows.admit(window)
         redis.send_signal(signal.SIGSTOP)
         began = time.monotonic()
-        windows.admit(window)
+        assert [s.used for s in counted.give_back()] == [2]
         waited_s = time.monotonic() - began
         for _ in range(50):
-            windows.admit(window)
+            assert windows.admit(window).give_back()[0].used == 0
         assert shared.asked == 2
         assert waited_s >= ANSWER_TIMEOUT_S
         assert news.told == [True]
         redis.send_signal(signal.SIGCONT)
         wait_until(lambda: news.told == [True, False], "the limits are in Redis again")
-        assert not windows.admit(window)[0].is_refused
+        assert not windows.admit(window).standings[0].is_refused
         assert shared.asked == 3
         watch.close()
 

@@ -12,7 +12,7 @@ from backend.api.bodies import body_limit, read_values
 from backend.api.repeated import wants_fresh
 from backend.api.schemas import BodyModels
 from backend.bounds import Bounds
-from backend.callers import caller_of, departure
+from backend.callers import caller_of, departure, key_of
 from backend.compat.openai.answers import Answers, answers_to
 from backend.compat.openai.fields import (
     EditsBody,
@@ -62,8 +62,9 @@ def _reading(services: Services) -> Blueprint:
     routes = Blueprint("openai_reading", __name__)
 
     def names() -> dict[str, None]:
-        """Of every checkpoint, once: weights may differ under one name."""
-        return dict.fromkeys(checkpoint.name for checkpoint in services.pool.checkpoints())
+        """Of every checkpoint that the caller may use, once: weights may differ under one name."""
+        allowed = services.admission.rules.checkpoints_for(key_of(request))
+        return dict.fromkeys(checkpoint.name for checkpoint in allowed)
 
     @routes.get("/models")
     def models() -> Response:
@@ -82,12 +83,9 @@ class _Desk:
     """Takes a request in, has it made, hands out the answer or tells of it as it comes."""
 
     def __init__(self, services: Services) -> None:
-        settings = services.settings
-        bounds = Bounds.of(settings)
+        bounds = Bounds.of(services.settings)
         self._services = services
-        self._translator = Translator(
-            bounds, BodyModels(bounds), services.pictures, settings.sd_model
-        )
+        self._translator = Translator(bounds, BodyModels(bounds), services.pictures)
 
     def serve(self, kind: type[OpenAIBody]) -> Response:
         body = validated(kind, self._read(kind))

@@ -39,14 +39,13 @@ class Translator:
     bounds: Bounds
     models: BodyModels
     pictures: CallerPictures
-    default_checkpoint: str | None
 
     def request_of(self, body: OpenAIBody) -> GenerationRequest:
         """What `body` asks for. Raises InvalidBody and InvalidRequest with our fields' names."""
         kind, pictures = self._pictures(body)
         values = _words(body) | self._quality(body) | pictures
         asked = self.models.validate(kind, values)
-        return request_of(asked, self.bounds, self.pictures, self.default_checkpoint)
+        return request_of(asked, self.bounds, self.pictures)
 
     def _pictures(self, body: OpenAIBody) -> tuple[type[GenerationBody], dict[str, Any]]:
         if isinstance(body, VariationsBody):

@@ -17,16 +17,15 @@ PATH = "/sdapi/v1"
 
 def register(app: Flask, services: Services) -> None:
     """Put every route of this front door on `app`."""
-    settings = services.settings
     facts, chosen = Facts(services.pool), choices_of(services.redis)
-    bounds = Bounds.of(settings)
-    translator = Translator(bounds, BodyModels(bounds), services.pictures, facts, settings.sd_model)
+    bounds = Bounds.of(services.settings)
+    translator = Translator(bounds, BodyModels(bounds), services.pictures, facts)
     making = generation.blueprint(services, translator, chosen)
     tools.add_routes(making, services, facts)
     for routes in (
         making,
         progress.blueprint(services),
-        reading.blueprint(facts, chosen, services.pictures, settings),
+        reading.blueprint(services, facts, chosen),
     ):
         app.register_blueprint(routes, url_prefix=PATH)
     app.register_blueprint(controlnet.blueprint(facts), url_prefix=controlnet.PATH)

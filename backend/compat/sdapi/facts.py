@@ -68,8 +68,8 @@ class Facts:
                 found.setdefault(key, row)
         return list(found.values())
 
-    def sd_models(self) -> list[dict[str, Any]]:
-        """Every checkpoint as the WebUI lists it."""
+    def sd_models(self, checkpoints: Iterable[PoolCheckpoint]) -> list[dict[str, Any]]:
+        """These of the pool's checkpoints as the WebUI lists them."""
         digests = {row.get("model_name"): row.get("sha256") for row in self.rows("sd-models")}
         return [
             {
@@ -80,7 +80,7 @@ class Facts:
                 "filename": found.title.partition(" [")[0],
                 "config": None,
             }
-            for found in self._pool.checkpoints()
+            for found in checkpoints
         ]
 
     def samplers(self) -> list[dict[str, Any]]:

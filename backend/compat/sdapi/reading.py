@@ -9,8 +9,9 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from ai.engines.base import ListName
+from backend.accounts.rules import CallerRules
 from backend.api.bodies import FORM_FIELDS_BYTES, bytes_for
-from backend.callers import caller_of
+from backend.callers import caller_of, key_of
 from backend.compat.sdapi.bodies import read_body
 from backend.compat.sdapi.choices import Choices
 from backend.compat.sdapi.facts import Facts
@@ -18,8 +19,7 @@ from backend.compat.sdapi.picture_text import PARAMETERS, fields_of, texts_of
 from backend.compat.sdapi.render import json_answer
 from backend.compat.sdapi.schemas import Options, PngInfo, validated
 from backend.errors import FieldError, InvalidBody
-from backend.pictures import CallerPictures
-from backend.settings import Settings
+from backend.services import Services
 
 _LISTS: tuple[ListName, ...] = (
     "face-restorers",
@@ -33,19 +33,18 @@ _LISTS: tuple[ListName, ...] = (
 )
 
 
-def blueprint(
-    facts: Facts, chosen: Choices, pictures: CallerPictures, settings: Settings
-) -> Blueprint:
+def blueprint(services: Services, facts: Facts, chosen: Choices) -> Blueprint:
     """All that is read, and the one option that is written."""
     routes = Blueprint("sdapi_reading", __name__)
-    _add_lists(routes, facts)
-    _add_options(routes, facts, chosen, settings)
+    rules, settings = services.admission.rules, services.settings
+    _add_lists(routes, facts, rules)
+    _add_options(routes, facts, chosen, rules)
     max_bytes = bytes_for(1, settings.max_image_bytes)
 
     @routes.post("/png-info")
     def png_info() -> Response:
         body = validated(PngInfo, read_body(request, max_bytes))
-        texts = texts_of(pictures.read(body.image, "image"), "image")
+        texts = texts_of(services.pictures.read(body.image, "image"), "image")
         infotext = texts.pop(PARAMETERS, "")
         parameters = fields_of(infotext) if infotext else {}
         return json_answer({"info": infotext, "items": texts, "parameters": parameters})
@@ -53,10 +52,10 @@ def blueprint(
     return routes
 
 
-def _add_lists(routes: Blueprint, facts: Facts) -> None:
+def _add_lists(routes: Blueprint, facts: Facts, rules: CallerRules) -> None:
     told: dict[str, Callable[[], Any]] = {
         **{name: partial(facts.rows, name) for name in _LISTS},
-        "sd-models": facts.sd_models,
+        "sd-models": lambda: facts.sd_models(rules.checkpoints_for(key_of(request))),
         "samplers": facts.samplers,
         "schedulers": facts.schedulers,
         "embeddings": facts.embeddings,
@@ -81,10 +80,10 @@ def _script_info(name: str) -> dict[str, Any]:
     return {"name": name, "is_alwayson": True, "is_img2img": False, "args": []}
 
 
-def _add_options(routes: Blueprint, facts: Facts, chosen: Choices, settings: Settings) -> None:
+def _add_options(routes: Blueprint, facts: Facts, chosen: Choices, rules: CallerRules) -> None:
     @routes.get("/options")
     def options() -> Response:
-        asked = chosen.of(caller_of(request)) or settings.sd_model
+        asked = chosen.of(caller_of(request)) or rules.default_for(key_of(request))
         found = facts.checkpoint(asked) if asked else facts.in_memory()
         return json_answer(
             {
@@ -106,6 +105,7 @@ def _add_options(routes: Blueprint, facts: Facts, chosen: Choices, settings: Set
         asked = validated(Options, values).sd_model_checkpoint
         if asked is not None:
             found = facts.checkpoint(asked)
+            rules.require_allowed(key_of(request), found.name if found else asked)
             if found is None:
                 raise InvalidBody([FieldError("sd_model_checkpoint", f"no {asked!r} here")])
             chosen.choose(caller_of(request), found.name)

@@ -48,7 +48,6 @@ class Translator:
     models: BodyModels
     pictures: CallerPictures
     facts: Facts
-    default_checkpoint: str | None
 
     def request_of(self, body: WebUIBody, chosen: str | None) -> GenerationRequest:
         """What `body` asks for, with the caller's `chosen` checkpoint where it names none.
@@ -58,7 +57,7 @@ class Translator:
         self._require_few(body)
         kind, values = self._plain(body, chosen)
         plain = self.models.validate(kind, values)
-        asked = request_of(plain, self.bounds, self.pictures, self.default_checkpoint)
+        asked = request_of(plain, self.bounds, self.pictures)
         extras = self._extras(body)
         return asked if extras == Extras() else replace(asked, extras=extras)
 

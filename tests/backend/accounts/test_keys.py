@@ -15,6 +15,7 @@ from backend.accounts import commands
 from backend.accounts.register import KeyRegister
 from backend.jobs.database import open_database
 from tests.backend.accounts.conftest import STATIC, keys, new_key, stored
+from tests.fake_webui import FakeWebUI
 from tests.running import API, Sluice, wait_until
 
 SMALL = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 2}
@@ -109,13 +110,40 @@ def test_a_key_is_counted_and_logged_by_its_id_wherever_it_comes_from(locked: Sl
 
 
 def test_a_scope_that_is_missing_is_named(locked: Sluice) -> None:
-    reader, maker = (new_key(locked, "--scopes", scope) for scope in ("read", "generate"))
+    reader, admin = (new_key(locked, "--scopes", scope) for scope in ("read", "admin"))
     refused = locked.post("txt2img", json=SMALL, headers=by(reader))
     assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
     assert "'generate'" in refused.json()["detail"]
     assert models(locked, by(reader)).status_code == 200
-    assert locked.post("txt2img", json=SMALL, headers=by(maker)).status_code == 200
-    assert models(locked, by(maker)).status_code == 403
+    refused = models(locked, by(admin))
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+    assert "'read'" in refused.json()["detail"]
+
+
+def test_who_may_only_read_changes_nothing(locked: Sluice) -> None:
+    reader = by(new_key(locked, "--scopes", "read"))
+    for path in ("/sdapi/v1/txt2img", "/v1/images/generations"):
+        url = locked.url + path
+        assert locked.http.post(url, json=SMALL, headers=reader, timeout=30).status_code == 403
+    image = f"{locked.url}{API}/image/{uuid4()}"
+    assert locked.http.delete(image, headers=reader, timeout=30).status_code == 403
+
+
+def test_who_may_only_generate_is_told_all_that_takes(locked: Sluice, webui: FakeWebUI) -> None:
+    maker = by(new_key(locked, "--scopes", "generate"))
+    told = (f"{API}/models", f"{API}/samplers", f"{API}/account", f"{API}/jobs", "/v1/models")
+    assert [locked.get(path, headers=maker).status_code for path in told] == [200] * len(told)
+    webui.model.state.hold(at_step=1)
+    try:
+        asked = locked.post("txt2img", json=SMALL, headers=maker | {"Prefer": "respond-async"})
+        urls = asked.json()["urls"]
+        assert locked.get(urls["self"], headers=maker).json()["status"] in ("queued", "processing")
+        canceled = locked.http.delete(locked.url + urls["cancel"], headers=maker, timeout=30)
+        assert canceled.status_code == 200
+    finally:
+        webui.model.state.release()
+    events = locked.get(urls["events"], headers=maker)
+    assert (events.status_code, "event: canceled" in events.text) == (200, True)
 
 
 def test_an_image_is_everybodys_to_fetch_and_its_makers_to_delete(locked: Sluice, key: str) -> None:
@@ -165,6 +193,18 @@ def test_rotation_and_revocation_are_seen_at_once_or_within_five_seconds(locked:
 
 def test_an_expired_key_opens_nothing(locked: Sluice) -> None:
     assert models(locked, by(new_key(locked, "--expires", "0s"))).status_code == 401
+
+
+def test_an_expired_key_is_given_no_new_text(locked: Sluice) -> None:
+    expired = new_key(locked, "--expires", "0s")[4:12]
+    refused = keys(locked, "rotate", expired, "--grace", "1h")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert re.fullmatch(
+        r"that key expired at 2\d{3}-\d\d-\d\d \d\d:\d\d UTC; create another\n", refused.stderr
+    )
+    unexpired = new_key(locked, "--expires", "1h")
+    rotated = keys(locked, "rotate", unexpired[4:12]).stdout.strip()
+    assert models(locked, by(rotated)).status_code == 200
 
 
 def test_wrong_keys_are_limited_and_right_ones_from_there_are_not(locked: Sluice, key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.accounts.keys import ApiKey
+from backend.accounts.keys import ApiKey, digest_of
 from backend.accounts.known_keys import FRESH_S, KnownKeys
 from backend.accounts.register import KeyRegister
 from backend.jobs.database import open_database
@@ -24,11 +25,15 @@ class Desk:
         self.register = register
         self.reads = 0
         self.now = 1000.0
-        self.known = KnownKeys(self._read, None)
+        self.known = KnownKeys(self._read, self._list, None)
 
     def _read(self, key_id: str) -> ApiKey | None:
         self.reads += 1
         return self.register.get(key_id)
+
+    def _list(self) -> frozenset[str]:
+        self.reads += 1
+        return self.register.ids()
 
     def new(self) -> tuple[ApiKey, str]:
         return self.register.add(
@@ -92,6 +97,25 @@ def test_a_text_is_good_for_its_grace_and_only_the_one_before(desk: Desk) -> Non
     ]
 
 
+def test_digests_are_compared_in_constant_time_the_old_one_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, old = desk.new()
+    new = desk.register.rotate(key.id, timedelta(hours=1))
+    assert new is not None
+    asked: list[tuple[str, str]] = []
+
+    def compare(mine: str, sent: str) -> bool:
+        asked.append((mine, sent))
+        return hmac.compare_digest(mine, sent)
+
+    monkeypatch.setattr("backend.accounts.keys.hmac", SimpleNamespace(compare_digest=compare))
+    for text in (new, old):
+        asked.clear()
+        assert desk.known.owner_of(text) is not None
+        assert asked == [(digest_of(mine), digest_of(text)) for mine in (new, old)]
+
+
 def test_wrong_texts_of_a_known_key_cost_a_read_each_and_those_of_no_form_none(desk: Desk) -> None:
     _, text = desk.new()
     desk.known.owner_of(text)
@@ -100,3 +124,17 @@ def test_wrong_texts_of_a_known_key_cost_a_read_each_and_those_of_no_form_none(d
     assert desk.known.owner_of("slk_") is None
     assert desk.known.owner_of("x" * 10_000) is None
     assert desk.reads == 2
+
+
+def test_not_read_anew_any_number_of_texts_costs_two_reads_a_while(desk: Desk) -> None:
+    key, text = desk.new()
+    wrong = text[:-1] + ("A" if text[-1] != "A" else "B")
+    unknown = "slk_aaaaaaaa_" + "A" * 43
+    for tried in [wrong, unknown] * 50:
+        assert desk.known.owner_of(tried, anew=False) is None
+    assert desk.known.owner_of(text, anew=False) == key
+    assert desk.reads == 2
+    later, new = desk.new()
+    assert desk.known.owner_of(new, anew=False) is None
+    desk.now += FRESH_S + 0.1
+    assert desk.known.owner_of(new, anew=False) == later

@@ -78,7 +78,7 @@ def opened(
 
 def unlimited(pool: EnginePool) -> Admission:
     """Admission as the settings have it when they say nothing of it."""
-    keys = KnownKeys(lambda _: None, None)
+    keys = KnownKeys(lambda _: None, frozenset, None)
     budgets = {"hour": None, "day": None}
     return Admission(MemoryQuotas(), CallerRules(keys, pool.checkpoints, None, budgets))
 

@@ -19,7 +19,7 @@ from tests.pictures import data_uri, png
 
 BOUNDS = Bounds(max_steps=30)
 LIMITS = ImageLimits(max_bytes=100_000, max_pixels=100_000)
-TRANSLATOR = Translator(BOUNDS, BodyModels(BOUNDS), CallerPictures(LIMITS), "usual")
+TRANSLATOR = Translator(BOUNDS, BodyModels(BOUNDS), CallerPictures(LIMITS))
 
 likely = st.sampled_from(
     ["auto", "64x64", "2048x2048", "9999x1", "high", "max", "webp", "url", "gpt-image-2", "tinyB"]
@@ -51,4 +51,4 @@ def test_openai_s_own_models_mean_the_usual_checkpoint() -> None:
         model: TRANSLATOR.request_of(validated(GenerationsBody, {"prompt": "x", "model": model}))
         for model in ("dall-e-3", "gpt-image-2.5-flare", "chatgpt-image-latest", "gpt-imaginary")
     }
-    assert [each.checkpoint for each in asked.values()] == ["usual"] * 3 + ["gpt-imaginary"]
+    assert [each.checkpoint for each in asked.values()] == [None] * 3 + ["gpt-imaginary"]
