@@ -32,9 +32,10 @@ class Metrics:
 
     def __init__(self, *, is_shared: bool = False) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._is_shared = is_shared
         self._counted = CollectorRegistry()
-        self._asked = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        """Everything, gathered at each scrape."""
+        self.registry.register(_of_all_processes() if is_shared else self._counted)
         self._requests = self.counter(
             "sluice_requests", "Requests answered", "route", "method", "status"
         )
@@ -80,7 +81,7 @@ class Metrics:
 
     def add_collector(self, collector: Collector) -> None:
         """Have `collector` asked at each scrape."""
-        self._asked.register(collector)
+        self.registry.register(collector)
 
     def request_served(
         self,
@@ -119,11 +120,10 @@ class Metrics:
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Everything, and its media type: OpenMetrics, with exemplars, if `accept` names that."""
         encode, media_type = choose_encoder(accept)
-        counted = self._counted
-        if self._is_shared:
-            counted = CollectorRegistry()
-            MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-        whole = CollectorRegistry()
-        for registry in (counted, self._asked):
-            whole.register(registry)
-        return encode(whole), media_type
+        return encode(self.registry), media_type
+
+
+def _of_all_processes() -> CollectorRegistry:
+    counted = CollectorRegistry()
+    MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+    return counted

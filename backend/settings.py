@@ -215,6 +215,10 @@ class Settings(BaseSettings):
         description="Folder through which several processes show one /metrics; to be set in the "
         "environment, not in .env",
     )
+    metrics_host: str = Field("127.0.0.1", description="Address of a worker's /metrics")
+    metrics_port: int = Field(
+        9540, ge=0, le=65535, description="Port of a worker's /metrics; 0: it has none"
+    )
     otel_exporter_otlp_endpoint: str | None = Field(
         None,
         max_length=500,
