@@ -128,7 +128,7 @@ def build_services(settings: Settings) -> Services:
             admission_to,
         )
     )
-    pool_metrics.watch(pool)
+    pool_metrics.watch(pool, is_shared=settings.celery_broker_url is not None)
     services = Services(
         settings=settings,
         database=database,

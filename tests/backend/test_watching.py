@@ -200,7 +200,7 @@ def test_what_was_made_is_counted_whoever_waits_for_it(scene: Scene) -> None:
         'sluice_engine_seconds_count{engine="webui"}',
         'sluice_megapixel_steps_total{engine="webui"}',
         'sluice_engine_checkpoint{checkpoint="tiny',
-        "sluice_queue_oldest_seconds 0.0",
+        'sluice_queue_oldest_seconds{view="own"} 0.0',
         "sluice_store_bytes",
         "sluice_disk_free_bytes",
         "sluice_limiter_degraded 0.0",

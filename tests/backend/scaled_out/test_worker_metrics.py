@@ -31,3 +31,21 @@ def test_a_worker_whose_metrics_port_is_taken_says_so_and_ends(town: Town, tmp_p
         log = twin.log()
     assert f"METRICS_PORT: cannot listen on 127.0.0.1:{environ['METRICS_PORT']}" in log
     assert "Traceback" not in log
+
+
+def test_that_no_worker_is_left_is_a_figure_and_not_the_lack_of_one(town: Town) -> None:
+    left, _ = town.callers()
+    for worker in town.workers:
+        worker.stop()
+    town.await_engines(0)
+    shown = left.sluice.get("/metrics").text
+    assert 'sluice_engines_up{tier="gpu",view="shared"} 0.0' in shown
+    assert 'sluice_can_generate{view="shared"} 0.0' in shown
+    assert "sluice_engine_state{" not in shown
+    for worker in town.workers:
+        worker.start()
+        worker.await_ready()
+    town.await_engines(2)
+    shown = left.sluice.get("/metrics").text
+    assert 'sluice_engines_up{tier="gpu",view="shared"} 2.0' in shown
+    assert 'sluice_can_generate{view="shared"} 1.0' in shown
