@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ai.correlation import Correlation
-from ai.errors import EngineError, GenerationError
+from ai.errors import EngineError, GenerationError, QueueFull
 from ai.generation import Work
 from ai.pool import EngineStatus, Outcome
 from backend.metrics import Metrics
@@ -50,7 +50,7 @@ class PoolMetrics(Collector):
             "sluice_megapixel_steps", "Millions of pixels x steps x images made", "engine"
         )
         self._waits = metrics.histogram(
-            "sluice_queue_seconds", "Time a request waited for an engine"
+            "sluice_queue_seconds", "Time a request waited for an engine, one that was given up too"
         )
         self._engine_times = metrics.histogram(
             "sluice_engine_seconds", "Time an engine took for a request", "engine"
@@ -84,8 +84,11 @@ class PoolMetrics(Collector):
         self,
         request: Work,
         result: Outcome | GenerationError,
+        queue_s: float,
         correlation: Correlation,
     ) -> None:
+        if not isinstance(result, QueueFull):
+            self.waited(queue_s, correlation)
         if isinstance(result, GenerationError):
             self._generations.labels(type(result).__name__).inc()
             return
@@ -93,12 +96,15 @@ class PoolMetrics(Collector):
         self._served(request, result, correlation)
         self._tracing.served(request, result, correlation)
 
+    def waited(self, queue_s: float, correlation: Correlation) -> None:
+        """A request waited so long, whether it was served then or not."""
+        self._waits.observe(queue_s, correlation.exemplar)
+
     def _served(self, request: Work, outcome: Outcome, told: Correlation) -> None:
         exemplar = told.exemplar
         images = len(outcome.generation.images)
         self._images.labels(request.kind, outcome.engine).inc(images)
         self._work.labels(outcome.engine).inc(request.megapixel_steps)
-        self._waits.observe(outcome.queue_s, exemplar)
         self._engine_times.labels(outcome.engine).observe(outcome.engine_s, exemplar)
 
     def collect(self) -> Iterable[Metric]:

@@ -205,6 +205,7 @@ def _makers_elsewhere(parts: _Parts) -> tuple[PoolView, Admission, Runner[Any]]:
         parts.store,
         bulletin,
         wake=waker(settings),
+        waited=parts.pool_metrics.waited,
         told_when_ended=parts.webhooks.nudge,
         queue_timeout_s=settings.queue_timeout_s,
     )
