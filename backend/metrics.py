@@ -60,7 +60,7 @@ class Metrics:
             "sluice_webhook_tries", "Webhooks sent: delivered, retried, or given_up", "outcome"
         )
         self._redis_errors = self.counter(
-            "sluice_redis_errors", "Times that Redis did not answer in time"
+            "sluice_redis_errors", "Times that Redis did not do what it was asked, or not in time"
         )
         self._degraded = Gauge(
             "sluice_limiter_degraded",
