@@ -10,6 +10,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
+    values,
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -121,6 +122,11 @@ class Metrics:
         """Everything, and its media type: OpenMetrics, with exemplars, if `accept` names that."""
         encode, media_type = choose_encoder(accept)
         return encode(self.registry), media_type
+
+
+def keep_figures_in_memory() -> None:
+    """Whatever PROMETHEUS_MULTIPROC_DIR says, which is for the web processes beside us."""
+    values.ValueClass = values.MutexValue
 
 
 def _of_all_processes() -> CollectorRegistry:

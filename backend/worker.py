@@ -27,7 +27,7 @@ from backend.jobs.repeats import Repeats
 from backend.jobs.results import ResultCache
 from backend.jobs.worker_runner import WorkerRunner
 from backend.memory import keep_buffers, spare_what_stays
-from backend.metrics import Metrics
+from backend.metrics import Metrics, keep_figures_in_memory
 from backend.metrics_server import CannotListen, MetricsServer
 from backend.pool_metrics import PoolMetrics
 from backend.services import (
@@ -67,7 +67,8 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         assert settings.redis_url is not None
         self._grace_s = settings.grace_s
-        metrics = Metrics(is_shared=settings.prometheus_multiproc_dir is not None)
+        keep_figures_in_memory()
+        metrics = Metrics()
         self._shown = MetricsServer(metrics, settings.metrics_host, settings.metrics_port)
         self._database = open_database(database_url(settings), settings.data_dir)
         ledger = build_ledger(settings, self._database)

@@ -98,7 +98,11 @@ def running_town(folder: Path, postgres: Postgres) -> Iterator[Town]:
         }
         workers = []
         for n, webui in enumerate(webuis, 1):
-            own = {"SD_WEBUI_URL": webui.url, "METRICS_PORT": str(free_port())}
+            own = {
+                "SD_WEBUI_URL": webui.url,
+                "METRICS_PORT": str(free_port()),
+                "PROMETHEUS_MULTIPROC_DIR": str(folder / "not for workers"),
+            }
             workers.append(stack.enter_context(celery_worker(folder, f"gpu{n}", {**shared, **own})))
         webs = []
         for name in ("left", "right"):
