@@ -100,7 +100,8 @@ class Dispatch:
         self.router.remove(case.number)
         self.cases.pop(case.number, None)
         case.end(result)
-        self._news.tell(self._events.ended, case.request, result, case.correlation)
+        waited_s = case.waited_s(time.monotonic())
+        self._news.tell(self._events.ended, case.request, result, waited_s, case.correlation)
         self._follow(case, "ended")
         case.follow = None
 

@@ -100,13 +100,15 @@ class EnginePool:
         timeout_s: float | None = None,
         patient: bool = False,
         again: bool = False,
+        waited_s: float = 0.0,
         correlation: Correlation = NOBODY,
         follow: Callable[[Ticket, TicketState], None] | None = None,
     ) -> Ticket:
         """Queue `request` for `caller`; within `timeout_s`, if given, it has ended.
 
         A `patient` one waits for an engine however long that takes. One taken in `again` has
-        its place in the queue whatever the bounds. `follow` is told, in order, each time work
+        its place in the queue whatever the bounds; one that `waited_s` before it came here
+        has waited so much longer. `follow` is told, in order, each time work
         on it begins ("processing"), and when it has "ended"; it must be quick. `correlation`
         goes with it to the engine, and to the pool's own listener.
 
@@ -121,6 +123,7 @@ class EnginePool:
             self._require_engine(match, now)
             case = Case(next(self._numbers), request.with_seed(), caller, now, now)
             case.patient, case.correlation = patient, correlation
+            case.queue_s = waited_s
             ticket = Ticket(self, case)
             case.follow = partial(follow, ticket) if follow else None
             self._dispatch.enqueue(case, match)

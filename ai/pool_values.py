@@ -119,8 +119,11 @@ class PoolEvents(Protocol):
         self,
         request: Work,
         result: Outcome | GenerationError,
+        queue_s: float,
         correlation: Correlation,
-    ) -> None: ...
+    ) -> None:
+        """`queue_s` is all the time it waited, whatever for."""
+        ...
 
 
 class NoEvents:
@@ -147,6 +150,7 @@ class NoEvents:
         self,
         request: Work,
         result: Outcome | GenerationError,
+        queue_s: float,
         correlation: Correlation,
     ) -> None:
         """Ignored."""

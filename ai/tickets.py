@@ -54,6 +54,10 @@ class Case:
         if self.queue_timer is not None:
             self.queue_timer.cancel()
 
+    def waited_s(self, now: float) -> float:
+        """All the time it has waited for engines."""
+        return self.queue_s + (now - self.queued_since if self.lease is None else 0.0)
+
     def wait_again(self, now: float) -> None:
         """It was let down, and another engine is to take it."""
         self.lease = None

@@ -14,7 +14,7 @@ from ai.engines.base import Engine
 from ai.errors import EngineError
 from backend.engines import build_engines
 from backend.jobs.database import connect_database
-from backend.redis_watch import redis_options
+from backend.redis_watch import redis_options, try_writing
 from backend.services import database_url
 from backend.settings import Settings, complaints
 from backend.storage.base import StorageError
@@ -88,7 +88,7 @@ def _redis(settings: Settings) -> str:
     if settings.redis_url is None:
         return "not used, limits are kept in memory"
     with Redis.from_url(settings.redis_url.get_secret_value(), **redis_options()) as redis:
-        redis.ping()
+        try_writing(redis)
     return "answers"
 
 

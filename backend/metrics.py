@@ -10,6 +10,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
+    values,
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -32,9 +33,10 @@ class Metrics:
 
     def __init__(self, *, is_shared: bool = False) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._is_shared = is_shared
         self._counted = CollectorRegistry()
-        self._asked = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        """Everything, gathered at each scrape."""
+        self.registry.register(_of_all_processes() if is_shared else self._counted)
         self._requests = self.counter(
             "sluice_requests", "Requests answered", "route", "method", "status"
         )
@@ -59,7 +61,7 @@ class Metrics:
             "sluice_webhook_tries", "Webhooks sent: delivered, retried, or given_up", "outcome"
         )
         self._redis_errors = self.counter(
-            "sluice_redis_errors", "Times that Redis did not answer in time"
+            "sluice_redis_errors", "Times that Redis did not do what it was asked, or not in time"
         )
         self._degraded = Gauge(
             "sluice_limiter_degraded",
@@ -80,7 +82,7 @@ class Metrics:
 
     def add_collector(self, collector: Collector) -> None:
         """Have `collector` asked at each scrape."""
-        self._asked.register(collector)
+        self.registry.register(collector)
 
     def request_served(
         self,
@@ -119,11 +121,15 @@ class Metrics:
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Everything, and its media type: OpenMetrics, with exemplars, if `accept` names that."""
         encode, media_type = choose_encoder(accept)
-        counted = self._counted
-        if self._is_shared:
-            counted = CollectorRegistry()
-            MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-        whole = CollectorRegistry()
-        for registry in (counted, self._asked):
-            whole.register(registry)
-        return encode(whole), media_type
+        return encode(self.registry), media_type
+
+
+def keep_figures_in_memory() -> None:
+    """Whatever PROMETHEUS_MULTIPROC_DIR says, which is for the web processes beside us."""
+    values.ValueClass = values.MutexValue
+
+
+def _of_all_processes() -> CollectorRegistry:
+    counted = CollectorRegistry()
+    MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+    return counted

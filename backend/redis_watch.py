@@ -1,4 +1,4 @@
-"""Whether Redis is to be asked: not from its first failure until it is found to answer again."""
+"""Whether Redis is to be asked: not from its first failure until it is found to do its work."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ CONNECT_TIMEOUT_S = 0.04
 ANSWER_TIMEOUT_S = 0.1
 """Together the longest that a stalled Redis may hold up a request."""
 LOOK_AGAIN_S = 1.0
+_KEY = "sluice:watch"
+_WRITE = "return redis.call('SET', KEYS[1], '1', 'PX', 1000)"
+"""What limits do: a full Redis, or one that may not write, still answers PING."""
 
 
 class RedisNews(Protocol):
@@ -41,7 +44,7 @@ class RedisWatch:
         self._closing = threading.Event()
 
     def failed(self, error: RedisError) -> None:
-        """Redis did not answer: it is away until it does."""
+        """Redis did not do what it was asked: it is away until it does."""
         self._news.redis_failed()
         with self._changing:
             if self.is_away:
@@ -52,10 +55,10 @@ class RedisWatch:
         threading.Thread(target=self._wait_for_it, name="redis-watch", daemon=True).start()
 
     def answers(self) -> bool:
-        """Whether Redis does now, asked of it unless that is known not to be so."""
+        """Whether limits can be kept there now, asked of it unless known not to be so."""
         if not self.is_away:
             try:
-                self.client.ping()
+                try_writing(self.client)
             except RedisError as error:
                 self.failed(error)
         return not self.is_away
@@ -67,7 +70,7 @@ class RedisWatch:
     def _wait_for_it(self) -> None:
         while not self._closing.wait(LOOK_AGAIN_S):
             try:
-                self.client.ping()
+                try_writing(self.client)
             except RedisError:
                 self._news.redis_failed()
                 continue
@@ -76,6 +79,11 @@ class RedisWatch:
                 self._news.limits_degraded(False)
             log.info("limits kept in Redis again")
             return
+
+
+def try_writing(client: Redis) -> None:
+    """Raises RedisError unless limits can be kept there."""
+    client.eval(_WRITE, 1, _KEY)
 
 
 def redis_options() -> dict[str, Any]:

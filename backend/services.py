@@ -130,7 +130,7 @@ def build_services(settings: Settings) -> Services:
             admission_to,
         )
     )
-    pool_metrics.watch(pool)
+    pool_metrics.watch(pool, is_shared=settings.celery_broker_url is not None)
     seats = Seats(settings.threads)
     services = Services(
         settings=settings,
@@ -209,6 +209,7 @@ def _makers_elsewhere(parts: _Parts) -> tuple[PoolView, Admission, Runner[Any]]:
         parts.store,
         bulletin,
         wake=waker(settings),
+        waited=parts.pool_metrics.waited,
         told_when_ended=parts.webhooks.nudge,
         queue_timeout_s=settings.queue_timeout_s,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -219,8 +220,12 @@ class Settings(BaseSettings):
     log_prompts: bool = Field(False, description="true: the prompt stands in the request's line")
     prometheus_multiproc_dir: Path | None = Field(
         None,
-        description="Folder through which several processes show one /metrics; to be set in the "
-        "environment, not in .env",
+        description="Folder through which several web processes show one /metrics: needed with "
+        "WEB_WORKERS above 1; to be set in the environment, not in .env",
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of a worker's /metrics")
+    metrics_port: int = Field(
+        9540, ge=0, le=65535, description="Port of a worker's /metrics; 0: it has none"
     )
     otel_exporter_otlp_endpoint: str | None = Field(
         None,
@@ -331,6 +336,21 @@ class Settings(BaseSettings):
             raise ValueError(
                 "DATABASE_URL must name a PostgreSQL with CELERY_BROKER_URL: web processes and "
                 "workers share the jobs there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _figures_of_all_processes(self) -> Settings:
+        name = "PROMETHEUS_MULTIPROC_DIR"
+        if self.prometheus_multiproc_dir is None and self.web_workers > 1:
+            raise ValueError(
+                f"{name} must name a folder with WEB_WORKERS above 1: /metrics would be of "
+                "whichever process answers"
+            )
+        if self.prometheus_multiproc_dir is not None and name not in os.environ:
+            raise ValueError(
+                f"{name} must be set in the environment, not in .env, which prometheus_client "
+                "does not read"
             )
         return self
 

@@ -27,7 +27,8 @@ from backend.jobs.repeats import Repeats
 from backend.jobs.results import ResultCache
 from backend.jobs.worker_runner import WorkerRunner
 from backend.memory import keep_buffers, spare_what_stays
-from backend.metrics import Metrics
+from backend.metrics import Metrics, keep_figures_in_memory
+from backend.metrics_server import CannotListen, MetricsServer
 from backend.pool_metrics import PoolMetrics
 from backend.services import (
     build_known_keys,
@@ -66,13 +67,15 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         assert settings.redis_url is not None
         self._grace_s = settings.grace_s
+        keep_figures_in_memory()
+        metrics = Metrics()
+        self._shown = MetricsServer(metrics, settings.metrics_host, settings.metrics_port)
         self._database = open_database(database_url(settings), settings.data_dir)
         ledger = build_ledger(settings, self._database)
         self._store = build_store(settings, ledger)
         name = settings.worker_name or socket.gethostname()
         engines = build_engines(settings, prefix=f"{name}-")
         self._tracing = build_tracing(settings)
-        metrics = Metrics(is_shared=settings.prometheus_multiproc_dir is not None)
         events = PoolMetrics(metrics, self._tracing)
         pool = EnginePool(engines, pool_policy(settings), events=events)
         quotas = build_quotas(build_redis(settings, metrics))
@@ -110,6 +113,7 @@ class Worker:
         self._store.close()
         self._tracing.close()
         self._database.dispose()
+        self._shown.close()
 
     def _drain(self) -> None:
         self.foreman.drain(self._grace_s)
@@ -144,6 +148,8 @@ def _start(**_: Any) -> None:
     try:
         _worker = Worker(settings)
         _worker.start()
+    except CannotListen as error:
+        raise SystemExit(f"worker not started: {error}") from None
     except Exception as error:
         log.exception("worker not started")
         raise SystemExit(1) from error

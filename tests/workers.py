@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.running import ROOT, wait_until
 
@@ -24,7 +25,7 @@ class CeleryWorker:
 
     def __init__(self, name: str, environ: Mapping[str, str], log: Path) -> None:
         self.name = name
-        self._environ = environ
+        self.environ = environ
         self._log = log
 
     def start(self) -> None:
@@ -36,7 +37,7 @@ class CeleryWorker:
             self.process = subprocess.Popen(
                 [*command, *quiet, "-n", f"{self.name}@test"],
                 cwd=ROOT,
-                env=dict(self._environ),
+                env=dict(self.environ),
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -52,6 +53,13 @@ class CeleryWorker:
 
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
+
+    def metrics(self, accept: str = "") -> requests.Response:
+        """What it shows those who scrape it."""
+        url = f"http://127.0.0.1:{self.environ['METRICS_PORT']}/metrics"
+        with requests.Session() as http:
+            http.trust_env = False
+            return http.get(url, headers={"Accept": accept}, timeout=10)
 
     def kill(self) -> None:
         """kill -9, all its processes."""
@@ -72,6 +80,7 @@ def celery_worker(folder: Path, name: str, env: Mapping[str, str]) -> Iterator[C
         "CPU_FALLBACK": "false",
         "LOG_FORMAT": "json",
         "GRACE_S": "5",
+        "METRICS_PORT": "0",
         "WORKER_NAME": name,
         **env,
     }

@@ -10,6 +10,7 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
+from ai.correlation import Correlation
 from ai.errors import DeadlineExceeded, GenerationCanceled, GenerationError, QueueFull, ShuttingDown
 from ai.generation import RANDOM_SEED, GenerationRequest
 from backend.accounts.admission import Admission
@@ -21,7 +22,15 @@ from backend.jobs.keeping import restored
 from backend.jobs.ledger import JobLedger
 from backend.jobs.line import JobLine
 from backend.jobs.live import GenerationResult
-from backend.jobs.records import Ending, Job, KeyTaken, LedgerUnavailable, Snapshot, Terms
+from backend.jobs.records import (
+    Ending,
+    Job,
+    KeyTaken,
+    LedgerUnavailable,
+    Snapshot,
+    Terms,
+    seconds_waited,
+)
 from backend.jobs.remote_job import RemoteJob
 from backend.jobs.remote_pool import RemotePool
 from backend.jobs.rounds import Rounds
@@ -36,6 +45,7 @@ class CeleryRunner:
     """Every job is kept whole, and so outlives the process that took it in.
 
     `wake` is told of each new job, and may fail to tell a worker: these look for themselves.
+    `waited` is told how long those had waited, in seconds, that end before a worker has them.
     """
 
     def __init__(
@@ -48,6 +58,7 @@ class CeleryRunner:
         bulletin: Bulletin,
         *,
         wake: Callable[[UUID], None],
+        waited: Callable[[float, Correlation], None],
         told_when_ended: Callable[[], None],
         queue_timeout_s: float,
     ) -> None:
@@ -58,6 +69,7 @@ class CeleryRunner:
         self._store = store
         self._bulletin = bulletin
         self._wake = wake
+        self._waited = waited
         self._told_when_ended = told_when_ended
         self._queue_timeout_s = queue_timeout_s
         self._known: WeakValueDictionary[UUID, RemoteJob] = WeakValueDictionary()
@@ -200,6 +212,8 @@ class CeleryRunner:
         job = self._ledger.get(job_id)
         if job is None or not end(job_id, ending_of(cause, None)):
             return False
+        if job.owner is None and job.runs == 0:
+            self._waited(seconds_waited(job), job.correlation)
         self._admission.ended_unheld(job.id, job.caller, refund=job.runs == 0)
         discard_pictures(job.request, self._store)
         self._bulletin.tell_ended(job_id)

@@ -67,15 +67,17 @@ class LiveJob:
     """A job from its acceptance to its end. `over` is set once its end is kept.
 
     Then either `result` or `error` is there. What is only `noted` of it is kept a moment later;
-    `attendance` is of the thread that waits for it, if any. `ticket` is None until the pool has
-    taken it, which after a restart may be a while; live jobs that ask for the same, and so have
-    the same `sharing_key`, may hold one ticket together.
+    it had waited `waited_s` when this process took it; `attendance` is of the thread that waits
+    for it, if any. `ticket` is None until the pool has taken it, which after a restart may be a
+    while; live jobs that ask for the same, and so have the same `sharing_key`, may hold one
+    ticket together.
     """
 
     job: Job
     request: GenerationRequest
     sharing_key: str | None = None
     noted: bool = False
+    waited_s: float = 0.0
     attendance: Attendance = field(default_factory=Attendance)
     ticket: Ticket | None = None
     begun: bool = False

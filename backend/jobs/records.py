@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -105,6 +105,12 @@ class Job:
     @property
     def has_ended(self) -> bool:
         return self.status in ENDED
+
+
+def seconds_waited(job: Job) -> float:
+    """How long it has been waiting for its first start; 0 once it was started."""
+    since = (datetime.now(UTC) - job.created_at).total_seconds()
+    return 0.0 if job.runs else max(0.0, since)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

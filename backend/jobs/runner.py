@@ -218,6 +218,7 @@ class JobRunner:
                 caller=live.job.caller,
                 patient=live.job.detached,
                 again=again,
+                waited_s=live.waited_s,
                 correlation=live.job.correlation,
                 follow=partial(self._moved, live),
             )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ai.errors import EngineError
 from backend.jobs.beginnings import MAX_RUNS
 from backend.jobs.live import GenerationResult, LiveJob
-from backend.jobs.records import Job
+from backend.jobs.records import Job, seconds_waited
 from backend.jobs.runner import JobRunner
 
 
@@ -26,6 +26,7 @@ class WorkerRunner(JobRunner):
         live = self._leftovers.taken_up(replace(job, detached=True))
         if live is None:
             return None
+        live.waited_s = seconds_waited(job)
         self._live[job.id] = live
         if not self._resumed(live):
             self.give_up(live)

@@ -34,6 +34,7 @@ class Listener:
         self,
         request: Work,
         result: Outcome | GenerationError,
+        queue_s: float,
         correlation: Correlation,
     ) -> None:
         """Not of interest here."""

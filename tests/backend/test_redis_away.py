@@ -95,6 +95,24 @@ def test_only_those_under_way_wait_for_a_stalled_redis(tmp_path: Path) -> None:
         watch.close()
 
 
+def test_a_redis_that_answers_but_writes_nothing_is_away_until_it_writes(tmp_path: Path) -> None:
+    news = News()
+    with running_redis(tmp_path) as (url, _):
+        watch = RedisWatch(Redis.from_url(url, **redis_options()), news)
+        windows = GuardedWindows(RedisWindows(watch.client), MemoryWindows(), watch)
+        window = [Window("a", 1000, 60)]
+        watch.client.config_set("min-replicas-to-write", 1)
+        assert watch.client.ping()
+        assert not windows.admit(window)[0].is_refused
+        wait_until(lambda: news.failures > 2, "it was looked at again, twice")
+        assert (news.told, watch.answers()) == ([True], False)
+        watch.client.config_set("min-replicas-to-write", 0)
+        wait_until(lambda: news.told == [True, False], "the limits are in Redis again")
+        watch.client.config_set("min-replicas-to-write", 1)
+        assert not watch.answers()
+        watch.close()
+
+
 def test_a_stalled_redis_stops_nothing_and_is_seen(scene: Scene) -> None:
     sluice = scene.sluice
     sluice.post("txt2img", json=SMALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -122,6 +123,7 @@ SCALED_OUT = {
     "REDIS_URL": "redis://127.0.0.1/0",
     "DATABASE_URL": "postgresql://127.0.0.1/sluice",
     "WEB_WORKERS": "2",
+    "PROMETHEUS_MULTIPROC_DIR": "/tmp/figures",
 }
 
 
@@ -132,6 +134,7 @@ SCALED_OUT = {
         {"DATABASE_URL": ""},
         {"DATABASE_URL": "sqlite:///jobs.db"},
         {"CELERY_BROKER_URL": ""},
+        {"PROMETHEUS_MULTIPROC_DIR": ""},
     ],
 )
 def test_scaled_out_it_says_what_is_missing(
@@ -145,6 +148,15 @@ def test_scaled_out_it_says_what_is_missing(
     (missing,) = changes
     with pytest.raises(ValidationError, match=f"(?i){missing}"):
         Settings()
+
+
+def test_a_folder_for_figures_that_only_env_files_name_is_refused(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"PROMETHEUS_MULTIPROC_DIR={tmp_path}\nSD_WEBUI_URL=none\n")
+    with pytest.raises(ValidationError, match="in the environment, not in"):
+        Settings(_env_file=env_file)
+    env_file.write_text("SD_WEBUI_URL=none\n")
+    assert Settings(_env_file=env_file).prometheus_multiproc_dir is None
 
 
 @pytest.mark.parametrize(

@@ -200,9 +200,41 @@ def test_what_was_made_is_counted_whoever_waits_for_it(scene: Scene) -> None:
         'sluice_engine_seconds_count{engine="webui"}',
         'sluice_megapixel_steps_total{engine="webui"}',
         'sluice_engine_checkpoint{checkpoint="tiny',
-        "sluice_queue_oldest_seconds 0.0",
+        'sluice_queue_oldest_seconds{view="own"} 0.0',
         "sluice_store_bytes",
         "sluice_disk_free_bytes",
         "sluice_limiter_degraded 0.0",
     ):
         assert name in text, name
+
+
+def test_the_wait_of_a_request_that_was_never_served_is_measured(tmp_path: Path) -> None:
+    with FakeWebUI() as webui:
+        env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", "QUEUE_TIMEOUT_S": "0.3"}
+        with running_sluice(tmp_path, env) as sluice:
+            webui.model.state.hold()
+            sluice.post("txt2img", json=SMALL, headers={"Prefer": "respond-async"})
+            wait_until(lambda: webui.in_flight == 1, "the engine is at work")
+            assert sluice.post("txt2img", json=SMALL).status_code == 504
+            count, total_s = figures(sluice, "sluice_queue_seconds")
+            webui.model.state.release()
+    assert count == 1
+    assert 0.3 <= total_s < 5
+
+
+def test_a_request_that_was_not_let_wait_has_no_wait(tmp_path: Path) -> None:
+    with FakeWebUI() as webui:
+        env = {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false", "MAX_QUEUE": "0"}
+        with running_sluice(tmp_path, env) as sluice:
+            webui.model.state.hold()
+            sluice.post("txt2img", json=SMALL, headers={"Prefer": "respond-async"})
+            wait_until(lambda: webui.in_flight == 1, "the engine is at work")
+            assert sluice.post("txt2img", json=SMALL).status_code == 503
+            assert figures(sluice, "sluice_queue_seconds")[0] == 0
+            webui.model.state.release()
+
+
+def figures(sluice: Sluice, name: str) -> tuple[float, float]:
+    """How many were observed, and their sum."""
+    shown = dict(line.rsplit(" ", 1) for line in sluice.get("/metrics").text.splitlines())
+    return float(shown[f"{name}_count"]), float(shown[f"{name}_sum"])

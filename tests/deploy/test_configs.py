@@ -104,6 +104,19 @@ def test_only_settings_that_exist_are_set() -> None:
     assert told - SETTINGS - {"CELERY_BROKER_URL"} == set()
 
 
+def test_workers_are_scraped_where_they_show_their_metrics() -> None:
+    port = Settings(_env_file=None).metrics_port
+    jobs = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    [found] = [job for job in jobs if job["job_name"] == "sluice-worker"]
+    assert found["dns_sd_configs"] == [{"names": ["worker"], "type": "A", "port": port}]
+    pod = manifest("Deployment", "sluice-worker")["spec"]["template"]
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(port)
+    assert pod["spec"]["containers"][0]["ports"] == [{"name": "metrics", "containerPort": port}]
+    everywhere = {"METRICS_HOST": "0.0.0.0"}
+    assert everywhere.items() <= COMPOSE["services"]["worker"]["environment"].items()
+    assert everywhere.items() <= manifest("ConfigMap", "sluice")["data"].items()
+
+
 def test_a_stopped_gateway_has_time_to_drain() -> None:
     needed_s = Settings(_env_file=None).grace_s + AFTER_GRACE_S
     common = (DEPLOY / "systemd" / "sluice-.service.d" / "common.conf").read_text()

@@ -46,7 +46,7 @@ def test_metrics_count_requests_and_show_engines(sluice: Sluice) -> None:
     sluice.post("txt2img", json=SMALL)
     text = sluice.get("/metrics").text
     assert f'sluice_requests_total{{method="POST",route="{API}/txt2img",status="200"}}' in text
-    assert 'sluice_engine_state{engine="webui",state="up",tier="gpu"} 1.0' in text
+    assert 'sluice_engine_state{engine="webui",state="up",tier="gpu",view="own"} 1.0' in text
     assert 'sluice_images_total{engine="webui",kind="txt2img"}' in text
 
 

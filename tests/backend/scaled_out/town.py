@@ -14,7 +14,14 @@ from pathlib import Path
 from tests.backend.api.job_caller import BEHIND_A_PROXY, Caller
 from tests.fake_webui import FakeWebUI
 from tests.postgres import Postgres
-from tests.running import API, Sluice, running_redis, running_sluice, wait_until
+from tests.running import (
+    API,
+    Sluice,
+    free_port,
+    running_redis,
+    running_sluice,
+    wait_until,
+)
 from tests.workers import CeleryWorker, celery_worker
 
 LEASE_S = "2"
@@ -93,12 +100,14 @@ def running_town(folder: Path, postgres: Postgres) -> Iterator[Town]:
             "RESULT_CACHE": "on",
             "MAX_QUEUE_PER_CALLER": "6",
         }
-        workers = [
-            stack.enter_context(
-                celery_worker(folder, f"gpu{n}", {**shared, "SD_WEBUI_URL": webui.url})
-            )
-            for n, webui in enumerate(webuis, 1)
-        ]
+        workers = []
+        for n, webui in enumerate(webuis, 1):
+            own = {
+                "SD_WEBUI_URL": webui.url,
+                "METRICS_PORT": str(free_port()),
+                "PROMETHEUS_MULTIPROC_DIR": str(folder / "not for workers"),
+            }
+            workers.append(stack.enter_context(celery_worker(folder, f"gpu{n}", {**shared, **own})))
         webs = []
         for name in ("left", "right"):
             (folder / name).mkdir()
