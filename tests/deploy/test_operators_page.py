@@ -26,15 +26,38 @@ def test_what_it_names_is_there() -> None:
     assert {name for name in named - made if not (ROOT / name).exists()} == set()
 
 
+def lines_of(step: str) -> str:
+    """The commands of a numbered step, by how it begins."""
+    [block] = re.findall(rf"^\d+\. {step}.*\n(?:\S.*\n)*\n((?:    .*\n)+)", PAGE, re.MULTILINE)
+    return str(block).replace("&& systemctl restart nginx", "")
+
+
 def test_its_lines_for_nginx_work_with_the_systems_own_configuration(tmp_path: Path) -> None:
     installed("nginx")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
         pytest.skip("mounting needs root")
     copy = tmp_path / "nginx"
     shutil.copytree(STOCK, copy, symlinks=True)
-    [block] = re.findall(r"^nginx before it:\n\n((?:    .*\n)+)", PAGE, re.MULTILINE)
-    lines = block.replace("&& systemctl restart nginx", "")
-    command = ["unshare", "--mount", "sh", "-euc", IN_A_COPY + lines, copy]
+    lines = lines_of("nginx before it") + lines_of("Connections enough")
+    command = ["unshare", "--mount", "sh", "-euc", IN_A_COPY + lines * 2, str(copy)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "test is successful" in done.stderr
+    assert done.stderr.count("test is successful") == 4
+    told = (copy / "nginx.conf").read_text()
+    assert "worker_connections 4096;" in told
+    assert told.count("worker_rlimit_nofile 16384;") == 1
+
+
+def test_its_firewall_is_one_that_debian_would_load(tmp_path: Path) -> None:
+    nft = installed("nft")
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
+        pytest.skip("a network of its own needs root")
+    (tmp_path / "nftables.conf").write_text("flush ruleset\n")
+    lines = lines_of("No more than 200").replace("/etc/nftables", f"{tmp_path}/nftables")
+    lines = lines.replace("&& systemctl enable nftables", "").replace("nft -", f"{nft} -")
+    told = f"{lines}{nft} list table inet sluice"
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-euc", told], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ct count over 200" in done.stdout
