@@ -17,7 +17,7 @@ import yaml
 
 from backend.settings import Settings
 from tests.deploy.front import SHIPPED, Front, running_front
-from tests.running import API, ROOT, free_port, installed
+from tests.running import ROOT, free_port, installed
 
 DEPLOY = ROOT / "deploy"
 GRAFANA = DEPLOY / "grafana"
@@ -148,14 +148,6 @@ def test_the_ingress_lets_through_what_nginx_would() -> None:
     [rule] = ingress["spec"]["rules"]
     open_paths = [path["path"] for path in rule["http"]["paths"] if path["pathType"] == "Prefix"]
     assert not any("/metrics".startswith(path) for path in open_paths)
-
-
-def test_probes_ask_what_the_gateway_answers() -> None:
-    [container] = manifest("Deployment", "sluice-gateway")["spec"]["template"]["spec"]["containers"]
-    asked = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness")}
-    assert asked == {f"{API}/health/live"}
-    assert container["readinessProbe"]["httpGet"]["path"] == f"{API}/health/ready"
-    assert f"{API}/health/live" in (DEPLOY / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("unit", ["sluice-gateway", "sluice-worker"])
