@@ -15,11 +15,11 @@ from typing import Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
-from backend.banner import banner
+from backend.banner import announce
 from backend.memory import keep_buffers, spare_what_stays
 from backend.services import Services
 from backend.settings import Settings
-from backend.telemetry import configure_logging
+from backend.telemetry import configure_logging, logs_json
 
 settings = Settings()
 
@@ -77,7 +77,7 @@ def post_worker_init(worker: Any) -> None:
     _drain_at_sigterm(worker, services)
     spare_what_stays()
     host, port = worker.sockets[0].getsockname()[:2]
-    print(banner(host, port, services.pool.status()), flush=True)  # noqa: T201
+    announce(host, port, services.pool.status(), as_json=logs_json(settings))
 
 
 def _drain_at_sigterm(worker: Any, services: Services) -> None:
