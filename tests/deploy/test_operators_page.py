@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.running import ROOT, installed
 
@@ -61,3 +62,20 @@ def test_its_firewall_is_one_that_debian_would_load(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "ct count over 200" in done.stdout
+
+
+def test_its_lines_make_prometheus_scrape_here_and_tell_an_alertmanager(tmp_path: Path) -> None:
+    promtool = installed("promtool")
+    shutil.copytree(ROOT / "deploy" / "prometheus", tmp_path, dirs_exist_ok=True)
+    edits = re.findall(r"sed -i '[^']+' /etc/prometheus/prometheus.yml", PAGE)
+    assert len(edits) == 2
+    for edit in edits:
+        here = edit.replace("/etc/prometheus", str(tmp_path))
+        subprocess.run(["sh", "-euc", here], check=True)
+    config = tmp_path / "prometheus.yml"
+    subprocess.run([promtool, "check", "config", config], check=True, capture_output=True)
+    told = yaml.safe_load(config.read_text())
+    [alertmanager] = told["alerting"]["alertmanagers"]
+    assert alertmanager["static_configs"] == [{"targets": ["127.0.0.1:9093"]}]
+    gateway = told["scrape_configs"][0]
+    assert gateway["static_configs"] == [{"targets": ["127.0.0.1:5002"]}]
