@@ -22,15 +22,17 @@ mount --bind "$0" /etc/nginx
 
 def test_what_it_names_is_there() -> None:
     named = set(re.findall(r"deploy/[\w./-]*\w", PAGE)) - {"deploy/.env", "deploy/sluice.env"}
-    made = {name for name in named if name.startswith("deploy/nginx/tls/")}
+    made = {name for name in named if name.startswith("deploy/nginx/tls")}
     assert len(named) > 10
     assert {name for name in named - made if not (ROOT / name).exists()} == set()
 
 
 def lines_of(step: str) -> str:
-    """The commands of a numbered step, by how it begins."""
-    [block] = re.findall(rf"^\d+\. {step}.*\n(?:\S.*\n)*\n((?:    .*\n)+)", PAGE, re.MULTILINE)
-    return str(block).replace("&& systemctl restart nginx", "")
+    """The first commands of a numbered step."""
+    after = re.split(rf"^### \d+\. {step}\n", PAGE, flags=re.MULTILINE)[1]
+    block = re.search(r"^(?:    .*\n)+", after, re.MULTILINE)
+    assert block is not None
+    return block[0].replace("&& systemctl restart nginx", "")
 
 
 def test_its_lines_for_nginx_work_with_the_systems_own_configuration(tmp_path: Path) -> None:
@@ -39,7 +41,7 @@ def test_its_lines_for_nginx_work_with_the_systems_own_configuration(tmp_path: P
         pytest.skip("mounting needs root")
     copy = tmp_path / "nginx"
     shutil.copytree(STOCK, copy, symlinks=True)
-    lines = lines_of("nginx before it") + lines_of("Connections enough")
+    lines = lines_of("nginx before it") + lines_of("Connections enough for all")
     command = ["unshare", "--mount", "sh", "-euc", IN_A_COPY + lines * 2, str(copy)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -54,7 +56,9 @@ def test_its_firewall_is_one_that_debian_would_load(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
         pytest.skip("a network of its own needs root")
     (tmp_path / "nftables.conf").write_text("flush ruleset\n")
-    lines = lines_of("No more than 200").replace("/etc/nftables", f"{tmp_path}/nftables")
+    lines = lines_of("No more than 200 for one address").replace(
+        "/etc/nftables", f"{tmp_path}/nftables"
+    )
     lines = lines.replace("&& systemctl enable nftables", "").replace("nft -", f"{nft} -")
     told = f"{lines}{nft} list table inet sluice"
     done = subprocess.run(
