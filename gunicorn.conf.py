@@ -17,12 +17,12 @@ from typing import Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
-from backend.banner import banner
-from backend.listening import is_of_this_machine
+from backend.banner import announce
+from backend.listening import base_url, is_of_this_machine
 from backend.memory import keep_buffers, spare_what_stays
 from backend.services import Services
 from backend.settings import Settings
-from backend.telemetry import configure_logging
+from backend.telemetry import configure_logging, logs_json
 
 settings = Settings()
 
@@ -61,13 +61,13 @@ def on_starting(server: Any) -> None:
         keep_buffers()
     spare_what_stays()
     configure_logging(settings)
-    _forget_processes_of_before()
     _refuse_strangers(server.cfg.address)
     if server.cfg.workers != 1 and settings.celery_broker_url is None:
         raise SystemExit(
             "Several web processes cannot keep one request in flight per WebUI: run one worker "
             "and raise THREADS."
         )
+    _forget_processes_of_before()
 
 
 def _refuse_strangers(addresses: Sequence[tuple[str, int] | str]) -> None:
@@ -102,8 +102,9 @@ def post_worker_init(worker: Any) -> None:
     services = worker.wsgi.extensions["sluice"]
     _drain_at_sigterm(worker, services)
     spare_what_stays()
-    host, port = worker.sockets[0].getsockname()[:2]
-    print(banner(host, port, services.pool.status()), flush=True)  # noqa: T201
+    name = worker.sockets[0].getsockname()
+    base = f"unix:{name}" if isinstance(name, str) else base_url(name[0], name[1])
+    announce(base, services.pool.status(), as_json=logs_json(settings))
 
 
 def _drain_at_sigterm(worker: Any, services: Services) -> None:

@@ -13,3 +13,8 @@ def is_of_this_machine(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def base_url(host: str, port: int) -> str:
+    """How who is on this machine reaches what listens there."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

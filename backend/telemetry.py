@@ -28,14 +28,18 @@ QUIET = frozenset({"health", "metrics"})
 """Blueprints whose requests are logged at debug: machines ask them every few seconds."""
 
 
+def logs_json(settings: Settings) -> bool:
+    """Whether machines read what this process prints: then it is JSON lines and nothing else."""
+    return settings.log_format == "json" or (
+        settings.log_format == "auto" and not sys.stderr.isatty()
+    )
+
+
 def configure_logging(settings: Settings) -> None:
     """Send every log record of this process to standard error, as JSON lines or readable.
 
-    The standard library's records (ours in `ai`, gunicorn's) take the same road.
+    The standard library's records (ours in `ai`, gunicorn's) and warnings take the same road.
     """
-    as_json = settings.log_format == "json" or (
-        settings.log_format == "auto" and not sys.stderr.isatty()
-    )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -54,7 +58,7 @@ def configure_logging(settings: Settings) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *(_json_renderers() if as_json else [structlog.dev.ConsoleRenderer()]),
+                *(_json_renderers() if logs_json(settings) else [structlog.dev.ConsoleRenderer()]),
             ],
         )
     )
@@ -63,6 +67,9 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for noisy in ("urllib3", "PIL", "flask-limiter", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    server = logging.getLogger("gunicorn.error")
+    server.handlers, server.propagate = [], True
+    logging.captureWarnings(True)
 
 
 def init_app(app: Flask, metrics: Metrics, tracing: Tracing) -> None:

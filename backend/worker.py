@@ -41,7 +41,7 @@ from backend.services import (
     database_url,
 )
 from backend.settings import Settings, complaints
-from backend.telemetry import configure_logging
+from backend.telemetry import configure_logging, logs_json
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,12 @@ def make(job_id: str) -> None:
 
 
 app.task(make, name=MAKE)
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+def _leave_out_celerys_banner(instance: Any, **_: Any) -> None:
+    configure_logging(settings)  # before Celery's warnings
+    instance.quiet = logs_json(settings)
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

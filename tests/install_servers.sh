@@ -10,6 +10,8 @@ command -v systemd-analyze >/dev/null || missing="$missing systemd"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v strace >/dev/null || missing="$missing strace"
 command -v chromium >/dev/null || missing="$missing chromium"
+command -v nft >/dev/null || [ -x /usr/sbin/nft ] || missing="$missing nftables"
+command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing="$missing iproute2"
 command -v prometheus >/dev/null || missing="$missing prometheus"
 command -v chromedriver >/dev/null || missing="$missing chromium-driver"
 for program in "$@"; do

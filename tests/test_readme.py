@@ -74,10 +74,10 @@ def _inpainting_left_what_the_mask_leaves_black(visitor: Path) -> None:
     assert before.tobytes() != after.tobytes()
 
 
-def test_the_banner_says_where_with_what_and_how_to_try(alone: Sluice) -> None:
-    log = alone.log()
-    assert f"Sluice listens on {alone.url}" in log
-    assert "embedded: up" in log
+def test_the_banner_says_where_with_what_and_how_to_try(tmp_path: Path) -> None:
+    with running_sluice(tmp_path, {"LOG_FORMAT": "console"}) as alone:
+        log = alone.log()
+    assert f"Sluice listens on {alone.url}\nEngines:\n  embedded: up, CPU tier" in log
     assert f"curl {alone.url}" in log
 
 

@@ -103,7 +103,7 @@ def test_a_redis_that_answers_but_writes_nothing_is_away_until_it_writes(tmp_pat
         window = [Window("a", 1000, 60)]
         watch.client.config_set("min-replicas-to-write", 1)
         assert watch.client.ping()
-        assert not windows.admit(window)[0].is_refused
+        assert not windows.admit(window).standings[0].is_refused
         wait_until(lambda: news.failures > 2, "it was looked at again, twice")
         assert (news.told, watch.answers()) == ([True], False)
         watch.client.config_set("min-replicas-to-write", 0)

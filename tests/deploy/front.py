@@ -22,7 +22,6 @@ from tests.running import ROOT, accepts, free_port, installed, wait_until
 SHIPPED = ROOT / "deploy" / "nginx"
 
 _STOCK = """
-daemon off;
 worker_processes 2;
 worker_rlimit_nofile 2048;
 {user}
@@ -32,15 +31,13 @@ events {{ worker_connections 768; }}
 http {{
     sendfile on;
     {system}
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    {temporary}
     include {folder}/sluice/sluice.conf;
 }}
 """
 """What a system's own nginx.conf says, as far as it matters."""
+
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 _GROUP = grp.getgrgid(os.getegid()).gr_name
 """The gateway's: nginx is of it, and otherwise nobody, as deploy/README.md has it."""
@@ -102,27 +99,56 @@ class Front:
 
 @contextmanager
 def running_front(
-    gateways: Sequence[int], data_dir: Path, *, system: str = "", **sooner: str
+    gateways: Sequence[int], data_dir: Path, *, system: str = "", main: str = "", **sooner: str
 ) -> Iterator[Front]:
     """nginx as shipped before the gateways at those ports, whose images are in `data_dir`.
 
-    `system` is what the system's own nginx.conf says more, `sooner` timeouts that a test cannot
-    wait for, by the directive's name.
+    `system` is what the system's own nginx.conf says more, `main` the shipped file that stands in
+    its place, `sooner` timeouts that a test cannot wait for, by the directive's name.
     """
     program = installed("nginx")
     with folder_for_the_group() as folder:
         front = Front(free_port(), free_port(), folder)
         _install(front, gateways, data_dir, sooner)
-        user = f"user nobody {_GROUP};" if os.geteuid() == 0 else ""
         config = folder / "nginx.conf"
-        config.write_text(_STOCK.format(folder=folder, user=user, system=system))
-        process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)])
+        config.write_text(_shipped_main(front, main) if main else _stock_main(folder, system))
+        process = subprocess.Popen(
+            [program, "-p", str(folder), "-c", str(config), "-g", "daemon off;"]
+        )
         try:
             wait_until(lambda: accepts(front.port), "nginx accepts connections")
             yield front
         finally:
             process.terminate()
             process.wait(timeout=10)
+
+
+def _stock_main(folder: Path, system: str) -> str:
+    return _STOCK.format(folder=folder, user=_user(), system=system, temporary=_temporary(folder))
+
+
+def _shipped_main(front: Front, name: str) -> str:
+    places = {
+        "user nginx;": _user(),
+        "/run/nginx.pid": f"{front.folder}/nginx.pid",
+        "/etc/nginx/conf.d/default.conf": f"{front.folder}/sluice/sluice.conf",
+        "http {": f"http {{ {_temporary(front.folder)}",
+    }
+    return _put_in_place((front.folder / "sluice" / name).read_text(), places)
+
+
+def _user() -> str:
+    return f"user nobody {_GROUP};" if os.geteuid() == 0 else ""
+
+
+def _temporary(folder: Path) -> str:
+    return " ".join(f"{what}_temp_path {folder}/{what};" for what in _TEMPORARY)
+
+
+def _put_in_place(text: str, places: Mapping[str, str]) -> str:
+    for there, here in places.items():
+        text = text.replace(there, here)
+    return text
 
 
 def _install(
@@ -145,9 +171,7 @@ def _install(
         "server 127.0.0.1:5002;": "".join(f"server 127.0.0.1:{port};" for port in gateways),
     }
     for shipped in SHIPPED.glob("*.conf"):
-        text = shipped.read_text()
-        for there, here in places.items():
-            text = text.replace(there, here)
+        text = _put_in_place(shipped.read_text(), places)
         for directive, time in sooner.items():
             text = re.sub(rf"^{directive} \S+;", f"{directive} {time};", text, flags=re.MULTILINE)
         (home / shipped.name).write_text(text)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import kubernetes_validate
@@ -16,9 +17,10 @@ import yaml
 
 from backend.settings import Settings
 from tests.deploy.front import SHIPPED, Front, running_front
-from tests.running import API, ROOT, free_port, installed
+from tests.running import ROOT, free_port, installed
 
 DEPLOY = ROOT / "deploy"
+GRAFANA = DEPLOY / "grafana"
 TOOLS = Path(sys.executable).parent
 SETTINGS = {name.upper() for name in Settings.model_fields}
 AFTER_GRACE_S = 15
@@ -74,6 +76,22 @@ def test_compose_mounts_what_is_there() -> None:
     sources = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
     assert sources
     assert [source for source in sources if not (DEPLOY / source).exists()] == []
+
+
+def test_grafana_finds_prometheus_on_both_roads() -> None:
+    sources = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())
+    address = Template(sources["datasources"][0]["url"])
+    in_compose = COMPOSE["services"]["grafana"]["environment"]
+    on_debian = dict(
+        re.findall(r"^(\w+)=(.*)$", (GRAFANA / "grafana-server.env").read_text(), re.M)
+    )
+    assert "prometheus" in COMPOSE["services"]
+    assert address.substitute(in_compose) == "http://prometheus:9090"
+    assert address.substitute(on_debian) == "http://127.0.0.1:9090"
+    assert on_debian["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
+    page = (DEPLOY / "README.md").read_text()
+    assert "cat deploy/grafana/grafana-server.env >> /etc/default/grafana-server" in page
+    assert "--web.listen-address=127.0.0.1:9090" in page
 
 
 def test_only_nginx_is_open_to_the_world() -> None:
@@ -143,14 +161,6 @@ def test_the_ingress_lets_through_what_nginx_would() -> None:
     [rule] = ingress["spec"]["rules"]
     open_paths = [path["path"] for path in rule["http"]["paths"] if path["pathType"] == "Prefix"]
     assert not any("/metrics".startswith(path) for path in open_paths)
-
-
-def test_probes_ask_what_the_gateway_answers() -> None:
-    [container] = manifest("Deployment", "sluice-gateway")["spec"]["template"]["spec"]["containers"]
-    asked = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness")}
-    assert asked == {f"{API}/health/live"}
-    assert container["readinessProbe"]["httpGet"]["path"] == f"{API}/health/ready"
-    assert f"{API}/health/live" in (DEPLOY / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("unit", ["sluice-gateway", "sluice-worker"])

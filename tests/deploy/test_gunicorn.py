@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_webui import FakeWebUI
-from tests.running import API, ROOT, Sluice, free_port, running_sluice
+from tests.running import API, LISTENS, ROOT, Sluice, free_port, running_sluice, wait_until
 
 STALE = ("counter_999999.db", "gauge_liveall_999999.db")
 
@@ -56,6 +58,21 @@ def test_no_caller_moves_the_paths_even_from_this_machine(sluice: Sluice, name: 
 )
 def test_lines_and_headers_are_bounded(sluice: Sluice, path: str, headers: dict[str, str]) -> None:
     assert 400 <= sluice.get(path, headers=headers).status_code < 500
+
+
+def test_all_it_prints_is_json_lines(tmp_path: Path, webui: FakeWebUI) -> None:
+    with running_sluice(tmp_path, {"SD_WEBUI_URL": webui.url, "CPU_FALLBACK": "false"}) as sluice:
+        [child] = (
+            Path(f"/proc/{sluice.process.pid}/task/{sluice.process.pid}/children")
+            .read_text()
+            .split()
+        )
+        os.kill(int(child), signal.SIGKILL)
+        wait_until(lambda: sluice.log().count(LISTENS) == 2, "gunicorn has started another")
+    lines = [json.loads(line) for line in sluice.log().splitlines()]
+    [listens, _] = [line for line in lines if line["event"] == f"{LISTENS} {sluice.url}"]
+    assert [engine["tier"] for engine in listens["engines"]] == ["gpu"]
+    assert any("SIGKILL" in line["event"] for line in lines)
 
 
 def test_figures_of_processes_past_are_forgotten(sluice: Sluice, figures: Path) -> None:

@@ -83,6 +83,17 @@ def test_the_request_id_goes_through(front: Front, kept: Kept) -> None:
     assert get(front, kept.path, X_Request_ID="mine-1").headers["X-Request-ID"] == "mine-1"
 
 
+def test_no_log_has_the_id_of_an_image_that_was_asked_for(front: Front, sluice: Sluice) -> None:
+    made = sluice.post("txt2img", json=SMALL).json()
+    for query in ("", "?format=webp&width=32"):
+        assert get(front, made["image_url"] + query).status_code == 200
+    get(front, made["image_url"], X_Request_ID="the-last-one")
+    logs = [front.folder / "access.log", front.folder / "error.log"]
+    wait_until(lambda: "the-last-one" in logs[0].read_text(), "nginx logs the requests")
+    assert [log.name for log in logs if made["image_id"] in log.read_text()] == []
+    assert made["image_id"] not in sluice.log()
+
+
 def test_who_has_the_image_is_told_so(front: Front, kept: Kept) -> None:
     tag = get(front, kept.path).headers["ETag"]
     has_it = get(front, kept.path, If_None_Match=tag)

@@ -5,6 +5,7 @@ No gateway stands behind it, or one that only listens.
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import subprocess
@@ -12,18 +13,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import requests
 
 from tests.deploy.front import Front, folder_for_the_group, running_front
-from tests.running import API, free_port
+from tests.running import API, free_port, wait_until
 
 FLOOD = 1000
 BURST = 200
 CONNECTIONS = 100
 LIMIT_BYTES = 45_001_386
-IMAGE = f"{API}/image/2f27f149-8d5f-4cb6-840f-882939b1a62c"
+IMAGE_ID = "2f27f149-8d5f-4cb6-840f-882939b1a62c"
+IMAGE = f"{API}/image/{IMAGE_ID}"
 UPLOAD = f"POST {API}/img2img HTTP/1.1\r\nHost: sluice\r\n"
 PROBLEM_KEYS = {"type", "title", "status", "detail", "error", "code", "request_id"}
 
@@ -70,6 +73,15 @@ def problem(answer: requests.Response) -> dict[str, object]:
     assert body["request_id"] == answer.headers["X-Request-ID"]
     assert answer.headers["Strict-Transport-Security"] == "max-age=63072000"
     return body
+
+
+def logged_line(front: Front, request_id: str) -> dict[str, str]:
+    """The access log's, of that request."""
+    access_log = front.folder / "access.log"
+    wait_until(lambda: request_id in access_log.read_text(), "nginx logs the request")
+    [line] = [line for line in access_log.read_text().splitlines() if request_id in line]
+    fields: dict[str, str] = json.loads(line)
+    return fields
 
 
 def handshake(front: Front, version: ssl.TLSVersion) -> str | None:
@@ -128,6 +140,41 @@ def test_a_request_id_that_is_none_is_replaced(front: Front, hostile: str) -> No
     headers = {"X-Request-ID": hostile.encode()}
     answer = front.client().get(f"{front.url}/", headers=headers, timeout=10)
     assert len(str(problem(answer)["request_id"])) == 32
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        (IMAGE, f"{API}/image/<id>"),
+        (IMAGE.upper(), f"{API.upper()}/IMAGE/<id>"),
+        (f"/{IMAGE}", f"{API}/image/<id>"),
+        (IMAGE.replace("-", "%2D"), f"{API}/image/<id>"),
+        (f"{API}/image/{IMAGE_ID.replace('-', '')}/more", f"{API}/image/<id>"),
+        (f"{API}/image/{IMAGE_ID[:-1]}", f"{API}/image/<id>"),
+        (f"{API}/images/{IMAGE_ID}", f"{API}/images/<id>"),
+        (f"{API}/jobs/{IMAGE_ID}/events", f"{API}/jobs/<id>/events"),
+        (f"{API}/image/{IMAGE_ID}/{IMAGE_ID}", f"{API}/image/<id>"),
+        (f"{API}/models", f"{API}/models"),
+    ],
+)
+@pytest.mark.parametrize("secured", [True, False], ids=["https", "http"])
+def test_the_access_log_has_routes_and_no_ids(
+    front: Front, path: str, logged: str, secured: bool
+) -> None:
+    request_id = uuid4().hex
+    request = requests.Request("GET", front.url, headers={"X-Request-ID": request_id}).prepare()
+    request.url = (front.url if secured else f"http://127.0.0.1:{front.plain_port}") + path
+    front.client().send(request, timeout=10, allow_redirects=False)
+    assert logged_line(front, request_id)["path"] == logged
+
+
+def test_what_fails_of_an_image_is_logged_without_its_id(tmp_path: Path) -> None:
+    with running_front([free_port()], tmp_path) as front:
+        errors = front.folder / "error.log"
+        for path in (IMAGE, f"{API}/models"):
+            assert front.client().get(front.url + path, timeout=10).status_code == 502
+        wait_until(lambda: f"GET {API}/models" in errors.read_text(), "the failure is logged")
+        assert IMAGE_ID not in errors.read_text()
 
 
 def test_a_gateway_that_says_nothing_is_a_problem(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.backend.scaled_out.town import Town
 from tests.fake_webui import Fault
 from tests.pictures import b64, mask, png
 from tests.running import API, wait_until
+from tests.workers import READY
 
 
 def told(receiver: Receiver) -> list[str]:
@@ -233,3 +234,9 @@ def test_a_stopped_worker_ends_what_it_works_on_and_leaves_the_rest(town: Town) 
     town.workers[0].start()
     town.workers[0].await_ready()
     town.await_engines(2)
+
+
+def test_a_worker_prints_json_lines_but_for_celerys_last_words(town: Town) -> None:
+    for worker in town.workers:
+        lines = worker.log().replace("\nworker: Warm shutdown (MainProcess)\n", "").splitlines()
+        assert READY in [orjson.loads(line)["event"] for line in lines]
