@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.firewall import require_counting_firewall
 from tests.deploy.front import Front, running_front
 from tests.running import ROOT, free_port, installed
 
@@ -69,6 +70,7 @@ def _leave_the_network() -> None:
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
         pytest.skip(f"a network of its own: {os.strerror(ctypes.get_errno())}")
     subprocess.run([ip, "link", "set", "lo", "up"], check=True)
+    require_counting_firewall()
     for address in ("2001:db8:1:1::1", "2001:db8:1:1::2", "2001:db8:1:2::1"):
         subprocess.run([ip, "address", "add", f"{address}/128", "dev", "lo", "nodad"], check=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.deploy.firewall import require_counting_firewall
 from tests.running import ROOT, installed
 
 PAGE = (ROOT / "deploy" / "README.md").read_text()
@@ -55,6 +56,7 @@ def test_its_firewall_is_one_that_debian_would_load(tmp_path: Path) -> None:
     nft = installed("nft")
     if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
         pytest.skip("a network of its own needs root")
+    require_counting_firewall("unshare", "--net")
     (tmp_path / "nftables.conf").write_text("flush ruleset\n")
     lines = lines_of("No more than 200 for one address").replace(
         "/etc/nftables", f"{tmp_path}/nftables"
