@@ -120,10 +120,17 @@ def _drain_at_sigterm(worker: Any, services: Services) -> None:
             services.drain()
         finally:
             worker.handle_exit(number, None)
+            worker.method_queue.defer(_let_silent_go, worker)
 
     threading.Thread(target=drain, name="drain", daemon=True).start()
     signal.signal(signal.SIGTERM, lambda number, _frame: told.put(number))
     signal.siginterrupt(signal.SIGTERM, False)
+
+
+def _let_silent_go(worker: Any) -> None:
+    """gunicorn itself would wait for a browser's spare connections until its own time is up."""
+    for connection in worker.pending_conns:
+        connection.timeout = 0.0
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,15 @@ def test_a_folder_of_figures_that_holds_a_database_is_left_alone(tmp_path: Path)
     assert "sluice.db" in said
     assert (tmp_path / "sluice.db").read_bytes() == b"jobs"
     assert (tmp_path / STALE[0]).exists()
+
+
+def test_who_connects_and_says_nothing_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
+    threads = 4
+    env = {"SD_WEBUI_URL": f"http://127.0.0.1:{free_port()}", "CPU_FALLBACK": "false"}
+    longer_than_is_waited = {"GRACE_S": "60", "THREADS": str(threads)}
+    with ExitStack() as stack, running_sluice(tmp_path, env | longer_than_is_waited) as sluice:
+        for _ in range(threads):
+            stack.enter_context(socket.create_connection(("127.0.0.1", sluice.port)))
+        # Answered only once they are no longer waited for by a thread each.
+        assert sluice.get(f"{API}/health/live").status_code == 200
+        assert sluice.stop() == 0
