@@ -7,6 +7,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import running
+from tests.forked import Forked
+
 settings.register_profile(
     "sluice",
     deadline=None,
@@ -16,6 +19,7 @@ settings.register_profile(
     database=None,
 )
 settings.load_profile("sluice")
+running.start_gateway = Forked
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import pytest
 import requests
@@ -44,10 +44,40 @@ def wait_until(happened: Callable[[], bool], what: str, timeout_s: float = 30.0)
         time.sleep(POLL_S)
 
 
+class Process(Protocol):
+    """What subprocess.Popen has, as far as gateways are asked for it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int, /) -> None: ...
+
+
+def started(environ: Mapping[str, str], folder: Path, log: Path) -> Process:
+    """`python -m backend` as its users start it."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "backend"],
+            cwd=folder,
+            env=environ,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+start_gateway = started
+"""How gateways are started; tests have a quicker way, set in conftest.py."""
+
+
 class Sluice:
     """A gateway: its address, its log, its process, which may be ended and started again."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
 
     def __init__(self, environ: dict[str, str], port: int, data_dir: Path, log: Path) -> None:
         self.environ = environ
@@ -61,15 +91,7 @@ class Sluice:
     def start(self) -> None:
         """Serve, on the data and the port of before if it did before."""
         listened = self._log.exists() and self.log().count(LISTENS)
-        with self._log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "backend"],
-                cwd=ROOT,
-                env=self.environ,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        self.process = start_gateway(self.environ, ROOT, self._log)
 
         def listening() -> bool:
             if self.process.poll() is not None:
