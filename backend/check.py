@@ -96,7 +96,7 @@ def _broker(settings: Settings) -> str:
     from backend.broker import celery_app  # Celery is big, and nobody else needs it
 
     with celery_app(settings, timeout_s=BROKER_TIMEOUT_S).connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=BROKER_TIMEOUT_S)
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_TIMEOUT_S)
     return f"{connection.transport_cls} answers"
 
 

@@ -26,8 +26,11 @@ def check(data_dir: Path, **env: str) -> tuple[int, dict[str, str]]:
         check=False,
     )
     assert done.stderr == ""
-    lines = [line.partition(": ") for line in done.stdout.splitlines()]
-    return done.returncode, {what.strip(): words for what, _, words in lines}
+    found: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        what, _, words = line.partition(": ")
+        found[what.strip()] = found.get(what.strip(), "") + words
+    return done.returncode, found
 
 
 def test_all_is_well(tmp_path: Path) -> None:
@@ -60,7 +63,12 @@ def test_each_that_is_not_there_is_named_without_its_password(tmp_path: Path) ->
 def test_the_broker_is_looked_at_too_when_scaled_out(tmp_path: Path) -> None:
     away = f"127.0.0.1:{free_port()}"
     with running_redis(tmp_path) as (redis, _):
-        here = {"REDIS_URL": redis, "DATABASE_URL": f"postgresql://{away}/db"}
+        here = {
+            "SD_WEBUI_URL": f"http://{away}",
+            "CPU_FALLBACK": "false",
+            "REDIS_URL": redis,
+            "DATABASE_URL": f"postgresql://{away}/db",
+        }
         _, found = check(tmp_path, **here, CELERY_BROKER_URL=redis)
         assert found["ok      broker"] == "redis answers"
         _, found = check(tmp_path, **here, CELERY_BROKER_URL=f"redis://:planted@{away}/1")
@@ -82,17 +90,19 @@ def test_what_cannot_be_made_is_a_line_and_not_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"PORT": "many"},
         {"MIN_SIZE": "65"},
-        {"REDIS_URL": "redis://:plant/ed@host:6379/0"},
-        {"REDIS_URL": "http://planted"},
-        {"DATABASE_URL": "mysql://planted"},
-        {"DATABASE_URL": "postgresql://host:planted/"},
+        {
+            "PORT": "many",
+            "REDIS_URL": "redis://:plant/ed@host:6379/0",
+            "DATABASE_URL": "postgresql://host:planted/",
+            "CELERY_BROKER_URL": "planted",
+        },
+        {"REDIS_URL": "http://planted", "DATABASE_URL": "mysql://planted"},
     ],
 )
 def test_settings_that_make_no_sense_end_it(tmp_path: Path, wrong: dict[str, str]) -> None:
     status, found = check(tmp_path, **wrong)
     assert status == 1
-    assert list(found) == ["FAILED  settings"]
+    assert set(found) == {"FAILED  settings"}
     assert "plant" not in str(found)
-    assert next(iter(wrong)) in str(found)
+    assert all(name in str(found) for name in wrong)
