@@ -14,7 +14,7 @@ run: $(VENV)/.run ## Set up and serve on HOST:PORT (127.0.0.1:5002)
 
 test: $(VENV)/.dev ## Set up and run the tests
 	@sh tests/install_servers.sh
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,6 +21,13 @@ settings.register_profile(
 )
 settings.load_profile("sluice")
 running.start_gateway = Forked
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few tests first: those take longest, and nobody is to wait for one at the end."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: tests[item.path])
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

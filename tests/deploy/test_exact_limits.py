@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 import requests
+from redis import Redis
 
 from tests.deploy.conftest import BEHIND_NGINX
 from tests.deploy.front import Front, running_front
 from tests.fake_webui import FakeWebUI
-from tests.running import API, Sluice, running_redis, running_sluice
+from tests.running import API, Sluice, running_redis, running_sluice, wait_until
 
 GATEWAYS = 4
 CALLERS = 200
 ACCEPTED = 10
+TRIES = 3
+"""Other tests may keep this machine so busy that Redis does not answer in 0.1 s."""
+LATE, BACK = "limits kept in memory", "limits kept in Redis again"
 SMALL = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 1}
 
 
@@ -36,7 +40,12 @@ def test_ten_of_two_hundred_at_once_are_accepted(stack: ExitStack, tmp_path: Pat
     ports = [gateway.port for gateway in gateways]
     front = stack.enter_context(running_front(ports, tmp_path))
 
-    answers = _all_at_once(stack, front)
+    for _ in range(TRIES):
+        before = _times_late(gateways)
+        answers = _all_at_once(stack, front)
+        if _times_late(gateways) == before:
+            break
+        _begin_anew(gateways, redis_url, webuis)
 
     assert Counter(answer.status_code for answer in answers) == {
         200: ACCEPTED,
@@ -75,6 +84,23 @@ def _all_at_once(stack: ExitStack, front: Front) -> list[requests.Response]:
 
     with ThreadPoolExecutor(CALLERS) as callers:
         return list(callers.map(call, range(CALLERS)))
+
+
+def _times_late(gateways: list[Sluice]) -> int:
+    """How often Redis was: a gateway counts by itself then, and the limits are not exact."""
+    return sum(gateway.log().count(LATE) for gateway in gateways)
+
+
+def _begin_anew(gateways: list[Sluice], redis_url: str, webuis: list[FakeWebUI]) -> None:
+    for gateway in gateways:
+        wait_until(
+            lambda log=gateway.log: log().count(BACK) == log().count(LATE),  # type: ignore[misc]
+            "the limits are in Redis again",
+        )
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+    for webui in webuis:
+        webui.seen.clear()
 
 
 def _refused(gateway: Sluice) -> int:
