@@ -6,6 +6,7 @@ What openvino-genai 2026.4 wants or gets wrong is kept from the rest here.
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class Weights:
     def __init__(
         self, folder: DiffusionFolder, properties: Mapping[str, object], loras: Iterable[Path]
     ) -> None:
+        # It counts who uses it, by an id in ~/intel, for its makers; without this it does not.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         # Imported late: it takes 0.3 s and 40 MB, which a gateway to GPUs need not pay.
         import openvino
         import openvino_genai
