@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
 from pydantic import (
     Field,
@@ -15,19 +14,25 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ai.generation import SIZE_STEP
-from backend.jobs.signing import signing_key
 from backend.listening import is_of_this_machine
-from backend.setting_urls import BrokerUrl, DatabaseUrl, RedisUrl
+from backend.setting_types import (
+    BrokerUrl,
+    CpuFallback,
+    DatabaseUrl,
+    PublicUrl,
+    RateLimits,
+    RedisUrl,
+    Seconds,
+    WebhookSecret,
+    WebUIUrls,
+)
 
 MEBIBYTE = 2**20
 LOCAL_WEBUI_URL = "http://localhost:7860"
 """Where a WebUI listens unless told otherwise; tried when SD_WEBUI_URL is not set."""
-
-Urls = Annotated[tuple[str, ...], NoDecode]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -73,12 +78,14 @@ class Settings(BaseSettings):
         description="One key that may generate and read, beside those of `python -m backend keys`",
     )
 
-    sd_webui_url: Urls | None = Field(
+    sd_webui_url: WebUIUrls | None = Field(
         None,
         description="WebUIs with a GPU, comma-separated, `http://user:pass@host:7860` for "
         "--api-auth; unset: localhost:7860 if it answers; `none`: do not look for one",
     )
-    sd_webui_cpu_url: Urls = Field((), description="WebUIs without a GPU, used as the CPU tier")
+    sd_webui_cpu_url: WebUIUrls = Field(
+        (), description="WebUIs without a GPU, used as the CPU tier"
+    )
     sd_webui_concurrency: int = Field(
         1, ge=1, le=1000, description="Requests in flight per WebUI; more only for a balancer"
     )
@@ -86,7 +93,7 @@ class Settings(BaseSettings):
         None, max_length=500, description="Checkpoint when a request names none; unset: the loaded"
     )
     use_gpu: bool = Field(True, description="false: the CPU tier alone")
-    cpu_fallback: Literal["true", "false", "overflow"] = Field(
+    cpu_fallback: CpuFallback = Field(
         "true",
         description="CPU engines stand in when no GPU can serve; `overflow`: also when the wait "
         "would be longer than the CPU's own time",
@@ -147,14 +154,18 @@ class Settings(BaseSettings):
         True,
         description="false: requests are not limited; wrong keys, work and jobs at once still are",
     )
-    ratelimit_global: str = Field(
+    ratelimit_global: RateLimits = Field(
         "50/minute;500/hour",
         description="Each caller, all routes but images, jobs, health, metrics",
     )
-    ratelimit_generation: str = Field("10/minute", description="Each caller, the three POSTs")
-    ratelimit_images: str = Field("600/minute", description="Each caller, GET of images")
-    ratelimit_jobs: str = Field("600/minute", description="Each caller, asking for jobs")
-    ratelimit_wrong_keys: str = Field("20/minute", description="Each address, wrong API keys")
+    ratelimit_generation: RateLimits = Field(
+        "10/minute", description="Each caller, the three POSTs"
+    )
+    ratelimit_images: RateLimits = Field("600/minute", description="Each caller, GET of images")
+    ratelimit_jobs: RateLimits = Field("600/minute", description="Each caller, asking for jobs")
+    ratelimit_wrong_keys: RateLimits = Field(
+        "20/minute", description="Each address, wrong API keys"
+    )
 
     accel_prefix: str | None = Field(
         None,
@@ -200,12 +211,11 @@ class Settings(BaseSettings):
         4000, ge=1, le=100_000, description="Longest prompt and negative prompt"
     )
 
-    webhook_secret: SecretStr | None = Field(
+    webhook_secret: WebhookSecret | None = Field(
         None, description="`whsec_` and base64 of 24 to 64 bytes: signs webhooks; unset: none sent"
     )
-    public_url: str | None = Field(
+    public_url: PublicUrl | None = Field(
         None,
-        max_length=100,
         description="Where callers reach this, `https://host`: before the paths in webhooks",
     )
     allow_http_webhooks: bool = Field(False, description="webhook_url may be http:// too")
@@ -249,69 +259,6 @@ class Settings(BaseSettings):
         if key is not None and info.data.get("auth", "keys") != "keys":
             raise ValueError("is not asked for unless AUTH=keys is set too")
         return key
-
-    @field_validator("sd_webui_url", "sd_webui_cpu_url", mode="before")
-    @classmethod
-    def _split_urls(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        if value.strip().lower() == "none":
-            return ()
-        return tuple(url.strip().rstrip("/") for url in value.split(",") if url.strip())
-
-    @field_validator("sd_webui_url", "sd_webui_cpu_url")
-    @classmethod
-    def _http_only(cls, urls: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for url in urls or ():
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("each must be http://host:port or https://host:port")
-        return urls
-
-    @field_validator("webhook_secret")
-    @classmethod
-    def _key_in_secret(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None:
-            signing_key(secret.get_secret_value())
-        return secret
-
-    @field_validator("public_url")
-    @classmethod
-    def _base_of_urls(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-            raise ValueError("must be http://host or https://host")
-        return url.rstrip("/")
-
-    @field_validator("cpu_fallback", mode="before")
-    @classmethod
-    def _truth_in_words(cls, value: object) -> object:
-        words = {
-            "1": "true",
-            "yes": "true",
-            "on": "true",
-            "0": "false",
-            "no": "false",
-            "off": "false",
-        }
-        text = str(value).strip().lower()
-        return words.get(text, text)
-
-    @field_validator(
-        "ratelimit_global",
-        "ratelimit_generation",
-        "ratelimit_images",
-        "ratelimit_jobs",
-        "ratelimit_wrong_keys",
-    )
-    @classmethod
-    def _readable_limits(cls, value: str) -> str:
-        from limits import parse_many
-
-        parse_many(value)
-        return value
 
     @property
     def worker_threads(self) -> int:
