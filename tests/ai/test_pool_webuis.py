@@ -143,7 +143,7 @@ def test_a_hundred_queued_requests_delay_anothers_one_by_one_job_per_engine(
         fake.model.state.release()
     assert light.wait(30)
     (before,) = [made(fake).index("light") for fake in fakes if "light" in made(fake)]
-    assert before <= 2
+    assert before <= 1 + len(fakes)  # the one at work, and those both engines began, on one alone
     all_end(heavy)
 
 

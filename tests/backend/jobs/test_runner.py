@@ -274,6 +274,7 @@ def test_what_does_not_end_in_time_is_put_back(house: House, webui: FakeWebUI) -
     webui.model.state.hold()
     runs = house.ask()
     house.await_status(runs, "processing")
+    webui.model.state.wait_for_step(0)
     house.runner.drain(0.0)
     assert runs.over.is_set()
     job = house.kept(runs)
