@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -12,13 +13,16 @@ import requests_mock
 from PIL import Image, ImageDraw
 
 from ai.engines.a1111.engine import A1111Engine
-from ai.generation import Img2Img, Inpainting, Picture, Txt2Img
+from ai.generation import Generation, Img2Img, Inpainting, Picture, Txt2Img
+from tests.fake_webui import FakeWebUI
 from tests.fake_webui_wire import recorded
 
 URL = "http://webui.test:7860"
 API = f"{URL}/sdapi/v1"
 SIZE = 64
 TIMEOUT_S = 10.0
+
+Start = Callable[..., Future[Generation]]
 
 
 @contextmanager
@@ -29,6 +33,14 @@ def engine_at(url: str, **options: Any) -> Iterator[A1111Engine]:
         yield engine
     finally:
         engine.close()
+
+
+def running_at(webui: FakeWebUI, start: Start, step: int, **changes: Any) -> Future[Generation]:
+    """A generation that is held at `step`."""
+    webui.model.state.hold(step)
+    made = start(**changes)
+    webui.model.state.wait_for_step(step)
+    return made
 
 
 def txt2img(**changes: Any) -> Txt2Img:

@@ -6,7 +6,6 @@ import gzip
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -33,17 +32,10 @@ from tests.fake_webui import FakeWebUI, Fault
 
 
 @pytest.fixture
-def webui() -> Iterator[FakeWebUI]:
-    with FakeWebUI() as running:
-        yield running
-
-
-@pytest.fixture
-def engine(webui: FakeWebUI) -> Iterator[A1111Engine]:
+def engine(engine: A1111Engine) -> A1111Engine:
     """Already described, on a connection that is kept."""
-    with engine_at(webui.url) as connected:
-        connected.describe()
-        yield connected
+    engine.describe()
+    return engine
 
 
 def test_nothing_listening_is_unavailable() -> None:

@@ -39,18 +39,6 @@ from tests.fake_webui import FakeWebUI, Fault
 from tests.fake_webui_wire import recorded
 
 
-@pytest.fixture
-def webui() -> Iterator[FakeWebUI]:
-    with FakeWebUI() as running:
-        yield running
-
-
-@pytest.fixture
-def engine(webui: FakeWebUI) -> Iterator[A1111Engine]:
-    with engine_at(webui.url) as connected:
-        yield connected
-
-
 def pixels(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.asarray(Image.open(BytesIO(data)))
 

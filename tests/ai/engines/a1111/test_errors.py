@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,17 +25,10 @@ SECRET = "/opt/webui/models and me:secret"
 
 
 @pytest.fixture
-def webui() -> Iterator[FakeWebUI]:
-    with FakeWebUI() as running:
-        yield running
-
-
-@pytest.fixture
-def engine(webui: FakeWebUI) -> Iterator[A1111Engine]:
+def engine(engine: A1111Engine) -> A1111Engine:
     """Already described, on a connection that is kept."""
-    with engine_at(webui.url) as connected:
-        connected.describe()
-        yield connected
+    engine.describe()
+    return engine
 
 
 def forge(error: str, message: str = SECRET) -> dict[str, str]:

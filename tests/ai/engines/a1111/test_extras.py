@@ -34,12 +34,6 @@ def webui() -> Any:
         yield webui
 
 
-@pytest.fixture
-def engine(webui: FakeWebUI) -> Any:
-    with engine_at(webui.url) as engine:
-        yield engine
-
-
 def sent(engine: A1111Engine, webui: FakeWebUI, request: Any) -> Any:
     engine.generate(request, timeout_s=TIMEOUT_S)
     path = "txt2img" if request.kind == "txt2img" else "img2img"

@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ai.engines.a1111.engine import A1111Engine
 from ai.errors import EngineLost, GenerationCanceled
-from ai.generation import Generation
-from tests.ai.engines.a1111.support import TIMEOUT_S, engine_at, txt2img
+from tests.ai.engines.a1111.support import TIMEOUT_S, Start, engine_at, running_at, txt2img
 from tests.fake_webui import FakeWebUI, Fault
 from tests.running import wait_until
 
-Start = Callable[..., Future[Generation]]
-
 
 @pytest.fixture
-def webui() -> Iterator[FakeWebUI]:
-    with FakeWebUI() as running:
-        yield running
-
-
-@pytest.fixture
-def engine(webui: FakeWebUI) -> Iterator[A1111Engine]:
-    with engine_at(webui.url) as connected:
-        connected.describe()
-        yield connected
-
-
-@pytest.fixture
-def start(engine: A1111Engine) -> Iterator[Start]:
-    """Starts a generation of 60 steps in a thread of its own."""
-    with ThreadPoolExecutor() as pool:
-
-        def submit(on: A1111Engine = engine, **changes: Any) -> Future[Generation]:
-            request = txt2img(**{"steps": 60} | changes)
-            return pool.submit(on.generate, request, timeout_s=TIMEOUT_S)
-
-        yield submit
-
-
-def running_at(webui: FakeWebUI, start: Start, step: int, **changes: Any) -> Future[Generation]:
-    """A generation that is held at `step`."""
-    webui.model.state.hold(step)
-    made = start(**changes)
-    webui.model.state.wait_for_step(step)
-    return made
+def engine(engine: A1111Engine) -> A1111Engine:
+    """Already described, on a connection that is kept."""
+    engine.describe()
+    return engine
 
 
 def test_an_interrupted_generation_is_canceled_though_the_webui_says_200(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import requests_mock
 
@@ -26,19 +24,6 @@ from tests.ai.engines.a1111.support import (
     txt2img,
 )
 from tests.fake_webui import TINY_A, TINY_B, FakeCheckpoint, FakeWebUI
-
-
-@pytest.fixture
-def webui() -> Iterator[FakeWebUI]:
-    with FakeWebUI() as running:
-        yield running
-
-
-@pytest.fixture
-def engine(webui: FakeWebUI) -> Iterator[A1111Engine]:
-    with engine_at(webui.url) as connected:
-        yield connected
-
 
 # Checkpoints.
 

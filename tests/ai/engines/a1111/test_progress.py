@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -13,46 +12,18 @@ from hypothesis import strategies as st
 
 from ai.engines.a1111.engine import A1111Engine
 from ai.engines.a1111.progress import read_progress, says_interrupted
-from ai.generation import Generation, Progress
+from ai.generation import Progress
 from ai.images import inspect_image
-from tests.ai.engines.a1111.support import TIMEOUT_S, engine_at, img2img, txt2img
+from tests.ai.engines.a1111.support import TIMEOUT_S, Start, engine_at, img2img, running_at, txt2img
 from tests.fake_webui import FakeWebUI, Fault
 from tests.fake_webui_wire import recorded
 
-Start = Callable[..., Future[Generation]]
-
 
 @pytest.fixture
-def webui() -> Iterator[FakeWebUI]:
-    with FakeWebUI() as running:
-        yield running
-
-
-@pytest.fixture
-def engine(webui: FakeWebUI) -> Iterator[A1111Engine]:
-    with engine_at(webui.url) as connected:
-        connected.describe()
-        yield connected
-
-
-@pytest.fixture
-def start(engine: A1111Engine) -> Iterator[Start]:
-    """Starts a generation of 60 steps in a thread of its own."""
-    with ThreadPoolExecutor() as pool:
-
-        def submit(on: A1111Engine = engine, **changes: Any) -> Future[Generation]:
-            request = txt2img(**{"steps": 60} | changes)
-            return pool.submit(on.generate, request, timeout_s=TIMEOUT_S)
-
-        yield submit
-
-
-def running_at(webui: FakeWebUI, start: Start, step: int, **changes: Any) -> Future[Generation]:
-    """A generation that is held at `step`."""
-    webui.model.state.hold(step)
-    made = start(**changes)
-    webui.model.state.wait_for_step(step)
-    return made
+def engine(engine: A1111Engine) -> A1111Engine:
+    """Already described, on a connection that is kept."""
+    engine.describe()
+    return engine
 
 
 def test_progress_tells_step_fraction_and_what_is_left(
