@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from backend.jobs.access import Access
+from backend.jobs.ledger import job_of
 from backend.jobs.records import ENDED, UNFINISHED, Job
 from backend.jobs.tables import jobs
 
@@ -69,7 +70,7 @@ class Claims:
         for _ in range(TRIES):
             rows = self._access.changed(statement)
             if rows:
-                return Job(**rows[0]._mapping)
+                return job_of(rows[0])
         return None
 
     def renew(self) -> set[UUID]:

@@ -135,13 +135,13 @@ class JobLedger:
 
     def get(self, job_id: UUID) -> Job | None:
         rows = self._rows(select(jobs).where(jobs.c.id == job_id))
-        return _job(rows[0]) if rows else None
+        return job_of(rows[0]) if rows else None
 
     def latest_made(self, caller: str, fingerprint: str) -> Job | None:
         """The caller's latest job with a result of that fingerprint."""
         query = select(jobs).where(jobs.c.caller == caller, jobs.c.fingerprint == fingerprint)
         rows = self._rows(query.order_by(jobs.c.ended_at.desc()).limit(1))
-        return _job(rows[0]) if rows else None
+        return job_of(rows[0]) if rows else None
 
     def page(
         self, caller: str, *, limit: int, after: Cursor | None = None, status: Status | None = None
@@ -155,14 +155,14 @@ class JobLedger:
             older = and_(jobs.c.created_at == made, jobs.c.id < job_id)
             query = query.where(or_(jobs.c.created_at < made, older))
         ordered = query.order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
-        return [_job(row) for row in self._rows(ordered)]
+        return [job_of(row) for row in self._rows(ordered)]
 
     def unfinished(self) -> list[Job]:
         """Every job that has not ended, oldest first."""
         query = (
             select(jobs).where(jobs.c.status.not_in(ENDED)).order_by(jobs.c.created_at, jobs.c.id)
         )
-        return [_job(row) for row in self._rows(query)]
+        return [job_of(row) for row in self._rows(query)]
 
     def pictures_in_use(self) -> set[UUID]:
         """The stored pictures that jobs still need to be made from."""
@@ -214,7 +214,8 @@ def _row(job: Job) -> dict[str, Any]:
     return {name: getattr(job, name) for name in Job.__slots__}
 
 
-def _job(row: Row[Any]) -> Job:
+def job_of(row: Row[Any]) -> Job:
+    """The job in a row of all its columns."""
     return Job(**row._mapping)
 
 

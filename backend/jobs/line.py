@@ -13,6 +13,7 @@ from sqlalchemy import Engine, and_, func, or_, select
 
 from ai.errors import QueueFull
 from backend.jobs.access import Access
+from backend.jobs.ledger import job_of
 from backend.jobs.records import ENDED, UNFINISHED, Job, Status
 from backend.jobs.tables import jobs
 
@@ -103,7 +104,7 @@ class JobLine:
         own = select(jobs).where(jobs.c.status.in_(UNFINISHED), jobs.c.caller == caller)
         waited_for = own.where(jobs.c.detached.is_(False))
         rows = self._access.rows(waited_for.order_by(jobs.c.created_at, jobs.c.id))
-        return [Job(**row._mapping) for row in rows]
+        return [job_of(row) for row in rows]
 
     def over(self, job_ids: Collection[UUID]) -> set[UUID]:
         """Those of `job_ids` that have ended, or are forgotten."""
