@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT_S = 0.04
 ANSWER_TIMEOUT_S = 0.1
@@ -54,13 +57,18 @@ class RedisWatch:
         log.warning("limits kept in memory", extra={"error": type(error).__name__})
         threading.Thread(target=self._wait_for_it, name="redis-watch", daemon=True).start()
 
-    def answers(self) -> bool:
-        """Whether limits can be kept there now, asked of it unless known not to be so."""
+    def either(self, shared: Callable[[], Answer], own: Callable[[], Answer]) -> Answer:
+        """What `shared` asks of Redis, or `own` where it is away or fails just now."""
         if not self.is_away:
             try:
-                try_writing(self.client)
+                return shared()
             except RedisError as error:
                 self.failed(error)
+        return own()
+
+    def answers(self) -> bool:
+        """Whether limits can be kept there now, asked of it unless known not to be so."""
+        self.either(lambda: try_writing(self.client), lambda: None)
         return not self.is_away
 
     def close(self) -> None:

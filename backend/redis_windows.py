@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from redis import Redis, RedisError
+from redis import Redis
 
 from backend.redis_watch import RedisWatch
 from backend.windows import Counted, Standing, Window, Windows
@@ -97,22 +97,15 @@ class GuardedWindows:
         self._watch = watch
 
     def admit(self, windows: Sequence[Window]) -> Counted:
-        if not self._watch.is_away:
-            try:
-                counted = self._shared.admit(windows)
-            except RedisError as error:
-                self._watch.failed(error)
-            else:
-                return Counted(counted.standings, partial(self._give_back, counted))
-        return self._own.admit(windows)
+        return self._watch.either(lambda: self._in_redis(windows), lambda: self._own.admit(windows))
 
-    def _give_back(self, counted: Counted) -> Sequence[Standing]:
-        if not self._watch.is_away:
-            try:
-                return counted.give_back()
-            except RedisError as error:
-                self._watch.failed(error)
-        return counted.standings
+    def _in_redis(self, windows: Sequence[Window]) -> Counted:
+        counted = self._shared.admit(windows)
+
+        def give_back() -> Sequence[Standing]:
+            return self._watch.either(counted.give_back, lambda: counted.standings)
+
+        return Counted(counted.standings, give_back)
 
 
 def _standings(answer: Any) -> list[Standing]:

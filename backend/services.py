@@ -82,6 +82,15 @@ class Services:
     metrics: Metrics
     tracing: Tracing
 
+    def start(self) -> None:
+        """Take up what was left, and look after what goes on by itself."""
+        self.admission.start()
+        self.pool.start()
+        self.ledger.start()
+        self.runner.start()
+        self.retention.start()
+        self.webhooks.start()
+
     def drain(self) -> None:
         """Take no more jobs, let what runs end within GRACE_S, put the rest back."""
         self.runner.drain(self.settings.grace_s)
@@ -101,7 +110,10 @@ class Services:
 
 
 def build_services(settings: Settings) -> Services:
-    """The services that `settings` describe, started."""
+    """The services that `settings` describe, started.
+
+    As long as there are services: each is named once, and what has a choice in it is built below.
+    """
     metrics = Metrics(is_shared=settings.prometheus_multiproc_dir is not None)
     tracing = build_tracing(settings)
     pool_metrics = PoolMetrics(metrics, tracing)
@@ -155,12 +167,7 @@ def build_services(settings: Settings) -> Services:
         metrics=metrics,
         tracing=tracing,
     )
-    admission.start()
-    pool.start()
-    ledger.start()
-    runner.start()
-    services.retention.start()
-    webhooks.start()
+    services.start()
     return services
 
 

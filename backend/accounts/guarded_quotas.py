@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-from redis import RedisError
 
 from backend.accounts.quotas import Allowance, Quotas, Refusal, Standing
-from backend.redis_watch import RedisWatch
-
-Answer = TypeVar("Answer")
+from backend.redis_watch import Answer, RedisWatch
 
 
 class GuardedQuotas:
@@ -39,9 +34,4 @@ class GuardedQuotas:
         return self._either(lambda quotas: quotas.standing(caller))
 
     def _either(self, ask: Callable[[Quotas], Answer]) -> Answer:
-        if not self._watch.is_away:
-            try:
-                return ask(self._shared)
-            except RedisError as error:
-                self._watch.failed(error)
-        return ask(self._own)
+        return self._watch.either(lambda: ask(self._shared), lambda: ask(self._own))

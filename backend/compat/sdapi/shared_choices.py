@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from redis import RedisError
-
 from backend.compat.sdapi.choices import KEPT_S, Choices, ChosenCheckpoints
 from backend.redis_watch import RedisWatch
 
@@ -32,17 +30,12 @@ class SharedChoices:
         if untold is not None:
             self.choose(caller, untold)
             return untold
-        if not self._watch.is_away:
-            try:
-                return self._read(caller)
-            except RedisError as error:
-                self._watch.failed(error)
-        return self._seen.of(caller)
+        return self._watch.either(lambda: self._read(caller), lambda: self._seen.of(caller))
 
     def choose(self, caller: str, checkpoint: str) -> None:
         """`checkpoint` is the name of one there is, and so short."""
         self._seen.choose(caller, checkpoint)
-        if self._told(caller, checkpoint):
+        if self._watch.either(lambda: self._write(caller, checkpoint), lambda: False):
             self._untold.forget(caller)
         else:
             self._untold.choose(caller, checkpoint)
@@ -59,15 +52,8 @@ class SharedChoices:
         self._seen.choose(caller, checkpoint)
         return checkpoint
 
-    def _told(self, caller: str, checkpoint: str) -> bool:
-        if self._watch.is_away:
-            return False
-        try:
-            self._watch.client.set(_key(caller), checkpoint, ex=self._kept_s)
-        except RedisError as error:
-            self._watch.failed(error)
-            return False
-        return True
+    def _write(self, caller: str, checkpoint: str) -> bool:
+        return bool(self._watch.client.set(_key(caller), checkpoint, ex=self._kept_s))
 
 
 def _key(caller: str) -> str:
