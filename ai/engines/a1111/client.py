@@ -24,6 +24,7 @@ from urllib3.exceptions import (
 
 from ai.correlation import current
 from ai.engines.a1111.connection import HungUpBefore, KeptConnections
+from ai.engines.a1111.plain_http import PlainRequest
 from ai.errors import EngineLost, EngineTimeout, EngineUnavailable, WrongResult
 
 _API = "/sdapi/v1/"
@@ -74,7 +75,7 @@ class WebUIClient:
         self._max_answer_bytes = max_answer_bytes
         self._connections = KeptConnections(concurrency + _PROBES)
         self._session = _session(parts, self._connections)
-        self._requests: dict[tuple[str, str], requests.PreparedRequest] = {}
+        self._requests: dict[tuple[str, str], PlainRequest] = {}
 
     def get(self, path: str, *, timeout_s: float) -> Reply:
         """`path` is below /sdapi/v1/, or with a slash before it beside that.
@@ -101,7 +102,7 @@ class WebUIClient:
         try:
             return self._send(method, path, body, deadline)
         except HungUpBefore:
-            self._connections.drop_idle()
+            self._connections.close()
         return self._send(method, path, body, deadline)
 
     def _send(self, method: str, path: str, body: bytes | None, deadline: float) -> Reply:
@@ -113,26 +114,20 @@ class WebUIClient:
                 timeout=(min(self._connect_timeout_s, timeout_s), timeout_s),
                 allow_redirects=False,
                 stream=True,
+                proxies={},
             )
             with response:
                 return Reply(response.status_code, self._read(response, max_bytes))
 
-    def _prepared(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
+    def _prepared(self, method: str, path: str, body: bytes | None) -> PlainRequest:
         """Prepared once for each path, for that costs a third of sending; plain headers another."""
         kept = self._requests.get((method, path))
         if kept is None:
             beside = path.startswith("/")
             asked = requests.Request(method, self._root + ("" if beside else _API) + path)
-            kept = self._requests[method, path] = self._session.prepare_request(asked)
-        prepared = requests.PreparedRequest()
-        prepared.method, prepared.url, prepared.hooks = kept.method, kept.url, kept.hooks
-        prepared._cookies = _NO_COOKIES  # type: ignore[attr-defined]
-        headers = dict(kept.headers) | current().headers
-        if body is not None:
-            prepared.body = body
-            headers["Content-Length"] = str(len(body))
-        prepared.headers = headers  # type: ignore[assignment]
-        return prepared
+            kept = PlainRequest.of(self._session.prepare_request(asked))
+            self._requests[method, path] = kept
+        return kept.with_body(body, current().headers)
 
     def _read(self, response: requests.Response, max_bytes: int) -> bytes:
         """The whole body: in one piece where its length is announced, which is far quicker."""

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ClosedPoolError
 from urllib3.response import HTTPResponse
+
+from ai.engines.a1111.plain_http import (
+    PlainAnswer,
+    PlainBody,
+    PlainHead,
+    PlainRequest,
+    plain_head,
+    send_plain,
+    timed_stream,
+)
 
 HANG_UP_TELLS_WITHIN_S = 0.5
 """A peer that had closed the connection resets it within a round trip of our request; one
@@ -25,39 +43,21 @@ class HungUpBefore(ConnectionResetError):
     """The peer had closed this kept connection before our request, and never read it."""
 
 
-class _TimedReads(io.RawIOBase):
-    """Reads that end when the socket's timeout, as it is now, has passed over all of them.
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What http.client takes for a socket: all it does with one is to open a stream."""
 
-    What has come is acknowledged at once: a peer whose window is full of a picture would
-    otherwise wait 40 ms for the delayed acknowledgement, one time in thirty.
-    """
+    stream: io.BufferedReader
 
-    def __init__(self, sock: socket.socket, reads: io.RawIOBase) -> None:
-        self._sock, self._reads = sock, reads
-        self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left_s = self._deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(left_s)
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return self._reads.readinto(buffer)
-
-    def close(self) -> None:
-        self._reads.close()
-        super().close()
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return self.stream
 
 
 class _TimedResponse(http.client.HTTPResponse):
     """An answer whose every byte is to be there within the read timeout, not only the next."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_TimedReads(sock, self.fp.detach()))
+        super().__init__(_Opened(timed_stream(sock)), *args, **kwargs)  # type: ignore[arg-type]
 
 
 class _Connection(HTTPConnection):
@@ -79,24 +79,55 @@ class _Connection(HTTPConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self._is_suspect:
             self.close()
-        try:
+        with self._hang_ups_told():
             super().request(*args, **kwargs)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        with self._hang_ups_told(within_s=HANG_UP_TELLS_WITHIN_S):
+            response = super().getresponse()
+        self._has_answered(response.status)
+        return response
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can take a request without connecting first."""
+        return self.sock is not None and not self._is_suspect
+
+    def exchange(
+        self, request: PlainRequest, send_s: float, answer_s: float
+    ) -> tuple[io.BufferedReader, PlainHead | http.client.HTTPResponse]:
+        """Send `request` where it `is_ready`; the head of the answer, and what comes after it.
+
+        Raises OSError or HTTPException.
+        """
+        sock = self.sock
+        sock.settimeout(send_s)
+        with self._hang_ups_told(), suppress(BrokenPipeError):  # it may have answered first
+            send_plain(sock, request)
+        sock.settimeout(answer_s)
+        stream = timed_stream(sock)
+        try:
+            with self._hang_ups_told(within_s=HANG_UP_TELLS_WITHIN_S):
+                head = plain_head(stream) or _other_head(stream, request)
+        except BaseException:
+            stream.close()
+            raise
+        self._has_answered(head.status)
+        return stream, head
+
+    @contextmanager
+    def _hang_ups_told(self, within_s: float = math.inf) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
         except _BROKEN_OFF as error:
-            if self._answers:
+            if self._answers and time.monotonic() - began < within_s:
                 raise HungUpBefore from error
             raise
 
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        sent_at = time.monotonic()
-        try:
-            response = super().getresponse()
-        except _BROKEN_OFF as error:
-            if self._answers and time.monotonic() - sent_at < HANG_UP_TELLS_WITHIN_S:
-                raise HungUpBefore from error
-            raise
+    def _has_answered(self, status: int) -> None:
         self._answers += 1
-        self._is_suspect = response.status >= _SERVER_ERROR
-        return response
+        self._is_suspect = status >= _SERVER_ERROR
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
@@ -112,15 +143,94 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class KeptConnections(HTTPAdapter):
-    """requests' transport with those connections, at most `size` kept, and no retries."""
+    """requests' transport with those connections, at most `size` kept, and no retries.
+
+    A PlainRequest goes the short road where a connection is open already.
+    """
 
     def __init__(self, size: int) -> None:
+        self._pool: Any = None
         super().__init__(pool_connections=1, pool_maxsize=size, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
-    def drop_idle(self) -> None:
-        """Close those kept, so that the next request connects afresh."""
-        self.poolmanager.clear()
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        """As HTTPAdapter has it; for a PlainRequest `timeout` is a pair."""
+        pool = self._pool
+        if pool is not None and isinstance(request, PlainRequest):
+            connection = _ready_one(pool)
+            if connection is not None:
+                return self._short_road(pool, connection, request, kwargs["timeout"])
+        return super().send(request, *args, **kwargs)
+
+    def close(self) -> None:
+        """Close those kept; the next request connects afresh."""
+        self._pool = None  # urllib3 closes what nobody holds any more
+        super().close()
+
+    def _short_road(
+        self,
+        pool: HTTPConnectionPool,
+        connection: _Connection,
+        request: PlainRequest,
+        timeouts_s: tuple[float, float],
+    ) -> requests.Response:
+        try:
+            stream, head = connection.exchange(request, *timeouts_s)
+        except BaseException:
+            _put_back(pool, connection, usable=False)
+            raise
+        if isinstance(head, PlainHead):
+            done = partial(_put_back, pool, connection)
+            return PlainAnswer(request, head, PlainBody(stream, head, done))
+        if head.will_close:
+            connection.close()
+        return self.build_response(request, _as_urllib3(head, pool, connection))
+
+
+def _ready_one(pool: HTTPConnectionPool) -> _Connection | None:
+    try:
+        connection = pool._get_conn()
+    except ClosedPoolError:
+        return None
+    if isinstance(connection, _Connection) and connection.is_ready:
+        return connection
+    pool._put_conn(connection)
+    return None
+
+
+def _put_back(pool: HTTPConnectionPool, connection: _Connection, *, usable: bool) -> None:
+    if not usable:
+        connection.close()
+    pool._put_conn(connection)
+
+
+def _other_head(
+    stream: io.BufferedReader, request: requests.PreparedRequest
+) -> http.client.HTTPResponse:
+    response = http.client.HTTPResponse(_Opened(stream), method=request.method)  # type: ignore[arg-type]
+    response.begin()
+    return response
+
+
+def _as_urllib3(
+    response: http.client.HTTPResponse, pool: HTTPConnectionPool, connection: _Connection
+) -> HTTPResponse:
+    """An answer that http.client has begun to read, as urllib3 hands it on."""
+    return HTTPResponse(
+        body=response,
+        headers=HTTPHeaderDict(response.msg.items()),
+        status=response.status,
+        reason=response.reason,
+        preload_content=False,
+        decode_content=False,
+        original_response=response,
+        pool=pool,
+        connection=connection,
+    )
