@@ -29,7 +29,7 @@ settings = Settings()
 wsgi_app = "backend:create_app()"
 bind = f"{settings.host}:{settings.port}"
 workers = settings.web_workers
-worker_class = "gthread"
+worker_class = "backend.web_worker.WebWorker"
 threads = settings.threads
 worker_connections = settings.threads + 1000
 """Those served, and those kept open for their next request."""

@@ -71,7 +71,6 @@ class Dispatch:
 
     def start(self, wait_s: float) -> None:
         self.timers.start()
-        self.members.start()
         self.probes.start(wait_s)
 
     def close(self) -> None:

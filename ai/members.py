@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from queue import SimpleQueue
+from collections.abc import Iterable, Iterator, Sequence
 
+from ai.crew import Call, Crew
 from ai.engines.base import Engine
 from ai.health import EngineHealth
 from ai.pool_values import EngineStatus, PoolPolicy
 
 CLOSE_S = 5.0
 """How long closing waits for engines that do not let go."""
-
-Call = Callable[[], None]
 
 
 class Member:
@@ -29,11 +26,7 @@ class Member:
         self.health = EngineHealth(policy)
         self.loaded: str | None = None
         self.in_flight = 0
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"engine-{engine.name}", daemon=True)
-            for _ in range(engine.concurrency)
-        ]
+        self._crew = Crew(f"engine-{engine.name}", engine.concurrency)
 
     @property
     def slots(self) -> int:
@@ -42,24 +35,17 @@ class Member:
             return 0
         return 1 if self.health.on_trial else self.engine.concurrency
 
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
     def call(self, call: Call) -> None:
         """Have one of its threads do `call`."""
-        self._calls.put(call)
+        self._crew.do(call)
 
     def stop(self) -> None:
         """Let the threads end once they have done what they were given."""
-        for _ in self._threads:
-            self._calls.put(None)
+        self._crew.stop()
 
     def close(self, deadline: float) -> None:
         """After `stop`: wait for the threads until `deadline`, give the engine back."""
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(0.0, deadline - time.monotonic()))
+        self._crew.join(deadline)
         self.engine.close()
 
     def status(self, now: float, queue: int) -> EngineStatus:
@@ -75,18 +61,6 @@ class Member:
             last_error=self.health.last_error,
             cooldown_left_s=self.health.cooldown_left_s(now),
         )
-
-    def _work(self) -> None:
-        while self._did_next():
-            pass
-
-    def _did_next(self) -> bool:
-        """Wait for a call and do it; nothing of it is held on to while the next is waited for."""
-        call = self._calls.get()
-        if call is None:
-            return False
-        call()
-        return True
 
 
 class Members:
@@ -109,10 +83,6 @@ class Members:
     @property
     def in_flight(self) -> int:
         return sum(member.in_flight for member in self)
-
-    def start(self) -> None:
-        for member in self:
-            member.start()
 
     def close(self) -> None:
         deadline = time.monotonic() + CLOSE_S
