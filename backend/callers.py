@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from flask import Request
@@ -34,7 +35,11 @@ def key_of(request: Request) -> ApiKey | None:
 
 def address_of(request: Request) -> str:
     """The client's address, IPv6 by its /64. No header counts but those of trusted proxies."""
-    address = request.remote_addr or "unknown"
+    return _household(request.remote_addr or "unknown")
+
+
+@lru_cache(maxsize=1024)
+def _household(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -15,6 +15,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
@@ -28,8 +30,13 @@ from backend.route_rules import rule_of
 from backend.settings import Settings
 from backend.windows import MemoryWindows, Standing, Window, Windows
 
+if TYPE_CHECKING:
+    from flask_limiter._limits import RuntimeLimit
+
 OWN = "key"
 """The scope of a key's own limit."""
+KINDS = 1024
+"""Of requests whose limits are kept at hand, by route and by limit of a key's own."""
 REPLACED = frozenset({"generation", "global"})
 """The scopes that hold for a key only if it has no limit of its own."""
 
@@ -71,6 +78,7 @@ class RateLimits:
             enabled=settings.ratelimit_enabled,
         )
         self._windows = windows_in(redis)
+        self._holding = lru_cache(maxsize=KINDS)(self._those_that_hold)
 
     def init_app(self, app: Flask) -> None:
         """Count every request to `app` from here on, and tell callers how they stand."""
@@ -103,16 +111,22 @@ class RateLimits:
     def _count(self) -> None:
         if not self._limiter.enabled or request.endpoint is None:
             return
-        declared = self._limiter.limit_manager.application_limits
-        limits = sorted((x for x in declared if not x.is_exempt), key=lambda x: x.limit)
-        counted = self._windows.admit(
-            [window_of(x.limit, x.key_func(), str(x.scope)) for x in limits]
-        )
+        limits = self._holding(request.blueprint, _own_limit())
+        caller = caller_of(request)
         asked = [(x.limit, str(x.scope)) for x in limits]
+        counted = self._windows.admit([window_of(item, caller, scope) for item, scope in asked])
         g.rate_policies = _states(asked, counted.standings)
         if counted.standings and counted.standings[-1].is_refused:
             raise RateLimitExceeded(limits[len(counted.standings) - 1])
         g.rate_give_back = lambda: _states(asked, counted.give_back())
+
+    def _those_that_hold(self, _blueprint: str | None, _own: str) -> list[RuntimeLimit]:
+        """The limits for a request to that blueprint, with a limit of its key's own or without.
+
+        The shortest first. Asked of flask-limiter once for each: it takes its time.
+        """
+        declared = self._limiter.limit_manager.application_limits
+        return sorted((x for x in declared if not x.is_exempt), key=lambda x: x.limit)
 
 
 def windows_in(redis: RedisWatch | None) -> Windows:

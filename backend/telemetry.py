@@ -20,7 +20,7 @@ from backend.metrics import Metrics
 from backend.settings import Settings
 from backend.tracing import TRACEPARENT, Tracing
 
-log = structlog.get_logger("sluice.request")
+log = structlog.get_logger()
 
 REQUEST_ID_HEADER = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -38,33 +38,32 @@ def logs_json(settings: Settings) -> bool:
 def configure_logging(settings: Settings) -> None:
     """Send every log record of this process to standard error, as JSON lines or readable.
 
-    The standard library's records (ours in `ai`, gunicorn's) and warnings take the same road.
+    structlog's own go there at once, for a third of what it costs through `logging`; records
+    of that (ours in `ai`, gunicorn's) and warnings come to look the same.
     """
-    shared: list[Any] = [
+    level = settings.log_level.upper()
+    added: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    rendered = _json_renderers() if logs_json(settings) else [structlog.dev.ConsoleRenderer()]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*added, *rendered],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *(_json_renderers() if logs_json(settings) else [structlog.dev.ConsoleRenderer()]),
-            ],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *added],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel(level)
     for noisy in ("urllib3", "PIL", "flask-limiter", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     server = logging.getLogger("gunicorn.error")
