@@ -17,9 +17,12 @@ _FAMILIES: tuple[tuple[str, ...], ...] = (
 
 def canonical(asked: str, offered: Sequence[Sampler]) -> str | None:
     """The offered name that `asked` means, by name or alias, letter case aside; else None."""
+    for sampler in offered:
+        if sampler.name == asked:
+            return asked
     wanted = asked.casefold()
     for sampler in offered:
-        if wanted in (name.casefold() for name in (sampler.name, *sampler.aliases)):
+        if wanted in [name.casefold() for name in (sampler.name, *sampler.aliases)]:
             return sampler.name
     return None
 

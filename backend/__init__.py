@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -15,6 +18,12 @@ from backend.settings import Settings
 from backend.web import page
 
 
+class _Service(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Nothing here is a coroutine; finding that out takes four calls for each hook."""
+        return func
+
+
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Flask:
     """The application. Bare it reads the environment and starts real services; tests hand in both.
 
@@ -23,7 +32,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     """
     settings = settings or (services.settings if services else Settings())
     services = services or build_services(settings)
-    app = Flask("backend", static_folder=None)
+    app = _Service("backend", static_folder=None)
     app.request_class = BoundedRequest
     app.config["MAX_CONTENT_LENGTH"] = FORM_FIELDS_BYTES
     app.extensions["sluice"] = services

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -43,6 +44,9 @@ class Metrics:
         self._durations = self.histogram(
             "sluice_request_seconds", "From a request's arrival to its answer", "route"
         )
+        # Looking one up by its labels takes as long as counting does.
+        self._requests_by = cache(self._requests.labels)
+        self._durations_by = cache(self._durations.labels)
         self._gateway_times = self.histogram(
             "sluice_gateway_seconds",
             "Of the time of a generation's request, what was neither queue nor engine",
@@ -95,8 +99,8 @@ class Metrics:
     ) -> None:
         """`timings_s` are the request's parts by name: gateway, and queue and engine if any."""
         known = method if method in METHODS else "other"
-        self._requests.labels(route, known, str(status)).inc()
-        self._durations.labels(route).observe(duration_s, exemplar)
+        self._requests_by(route, known, status).inc()
+        self._durations_by(route).observe(duration_s, exemplar)
         if "engine" in timings_s:
             self._gateway_times.observe(timings_s["gateway"], exemplar)
 

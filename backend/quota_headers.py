@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response
 
 from backend.accounts.admission import Admission, Policy
 from backend.callers import caller_of
+from backend.here import served
 from backend.jobs.records import LedgerUnavailable
 from backend.route_rules import rule_of
 
@@ -16,15 +17,16 @@ def init_app(app: Flask, admission: Admission) -> None:
     """Tell them where work is asked for; to be called before what sets the headers is."""
 
     def tell(response: Response) -> Response:
+        request = served()
         counted = "generation" in rule_of(request.blueprint).limits
         if counted and response.status_code not in (401, 403):
-            _tell(response, admission)
+            _tell(request, response, admission)
         return response
 
     app.after_request(tell)
 
 
-def _tell(response: Response, admission: Admission) -> None:
+def _tell(request: Request, response: Response, admission: Admission) -> None:
     try:
         policies = admission.policies(caller_of(request))
     except LedgerUnavailable:

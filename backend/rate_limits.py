@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
 from limits import RateLimitItem
 
 from backend.callers import caller_of, key_of
 from backend.errors import Problem
+from backend.here import kept, served
 from backend.redis_watch import RedisWatch
 from backend.redis_windows import GuardedWindows, RedisWindows
 from backend.route_rules import rule_of
@@ -70,10 +71,10 @@ class RateLimits:
             "jobs": settings.ratelimit_jobs,
         }
         self._limiter = Limiter(
-            key_func=lambda: caller_of(request),
+            key_func=lambda: caller_of(served()),
             application_limits=[
                 *(_limit(scope, value) for scope, value in scopes.items()),
-                ApplicationLimit(_own_limit, scope=OWN),
+                ApplicationLimit(lambda: _own_limit(served()), scope=OWN),
             ],
             enabled=settings.ratelimit_enabled,
         )
@@ -109,16 +110,18 @@ class RateLimits:
             g.rate_policies = give_back()
 
     def _count(self) -> None:
+        request = served()
         if not self._limiter.enabled or request.endpoint is None:
             return
-        limits = self._holding(request.blueprint, _own_limit())
+        limits = self._holding(request.blueprint, _own_limit(request))
         caller = caller_of(request)
         asked = [(x.limit, str(x.scope)) for x in limits]
         counted = self._windows.admit([window_of(item, caller, scope) for item, scope in asked])
-        g.rate_policies = _states(asked, counted.standings)
+        here = kept()
+        here.rate_policies = _states(asked, counted.standings)
         if counted.standings and counted.standings[-1].is_refused:
             raise RateLimitExceeded(limits[len(counted.standings) - 1])
-        g.rate_give_back = lambda: _states(asked, counted.give_back())
+        here.rate_give_back = lambda: _states(asked, counted.give_back())
 
     def _those_that_hold(self, _blueprint: str | None, _own: str) -> list[RuntimeLimit]:
         """The limits for a request to that blueprint, with a limit of its key's own or without.
@@ -138,7 +141,7 @@ def windows_in(redis: RedisWatch | None) -> Windows:
 
 def _policies() -> Sequence[PolicyState]:
     """The limits that were asked for the request being served, the one that refused it last."""
-    policies: Sequence[PolicyState] = g.get("rate_policies", ())
+    policies: Sequence[PolicyState] = kept().get("rate_policies", ())
     return policies
 
 
@@ -149,11 +152,13 @@ def _tell(response: Response) -> Response:
         response.headers.extend(
             {
                 "RateLimit-Policy": ", ".join(
-                    f'"{state.name}";q={state.quota};w={state.window_s}' for state in policies
+                    [f'"{state.name}";q={state.quota};w={state.window_s}' for state in policies]
                 ),
                 "RateLimit": ", ".join(
-                    f'"{state.name}";r={state.remaining};t={state.resets_in_s}'
-                    for state in policies
+                    [
+                        f'"{state.name}";r={state.remaining};t={state.resets_in_s}'
+                        for state in policies
+                    ]
                 ),
                 "X-RateLimit-Limit": str(tightest.quota),
                 "X-RateLimit-Remaining": str(tightest.remaining),
@@ -165,20 +170,22 @@ def _tell(response: Response) -> Response:
 
 def _limit(scope: str, value: str) -> ApplicationLimit:
     def exempt() -> bool:
-        if scope in REPLACED and _own_limit():
+        request = served()
+        if scope in REPLACED and _own_limit(request):
             return True
         return scope not in rule_of(request.blueprint).limits
 
     return ApplicationLimit(value, scope=scope, exempt_when=exempt)
 
 
-def _own_limit() -> str:
+def _own_limit(request: Request) -> str:
     """What the caller's key says instead of the limits in REPLACED; empty if nothing."""
     key = key_of(request)
     replaces = REPLACED.intersection(rule_of(request.blueprint).limits)
     return key.requests or "" if key and replaces else ""
 
 
+@lru_cache(maxsize=4096)
 def window_of(item: RateLimitItem, caller: str, scope: str) -> Window:
     """The window of that limit for one caller and one scope."""
     return Window(item.key_for("sluice", caller, scope), item.amount, item.get_expiry())

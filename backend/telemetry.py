@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
-import uuid
 from typing import Any
 
 import orjson
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
 
 from ai.correlation import Correlation, current, set_current
 from backend.callers import caller_of
+from backend.here import kept, served
 from backend.jobs.live import GenerationResult
 from backend.metrics import Metrics
 from backend.settings import Settings
@@ -84,7 +85,8 @@ def request_id() -> str:
 
 def add_timing(name: str, seconds: float) -> None:
     """Tell the caller, in Server-Timing, how long a part of his request took."""
-    g.timings[name] = g.timings.get(name, 0.0) + seconds
+    timings = kept().timings
+    timings[name] = timings.get(name, 0.0) + seconds
 
 
 def note_made(result: GenerationResult) -> None:
@@ -98,45 +100,40 @@ def note_made(result: GenerationResult) -> None:
 
 def elapsed_s() -> float:
     """Seconds since the request being served arrived."""
-    return time.perf_counter() - float(g.started)
+    return time.perf_counter() - float(kept().started)
 
 
 def _begin(tracing: Tracing) -> None:
-    g.started = time.perf_counter()
-    g.timings = {}
-    asked = request.headers.get(REQUEST_ID_HEADER, "")
-    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
-    traced = request.headers.get("traceparent", "")
-    g.span = tracing.request(traced if TRACEPARENT.fullmatch(traced) else None)
-    told = Correlation(g.request_id, g.span.traceparent)
+    here, headers = kept(), served().headers
+    here.started = time.perf_counter()
+    here.timings = {}
+    asked = headers.get(REQUEST_ID_HEADER, "")
+    here.request_id = asked if _REQUEST_ID.fullmatch(asked) else os.urandom(16).hex()
+    traced = headers.get("traceparent", "")
+    here.span = tracing.request(traced if TRACEPARENT.fullmatch(traced) else None)
+    told = Correlation(here.request_id, here.span.traceparent)
     set_current(told)
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
-    if told.trace_id:
-        structlog.contextvars.bind_contextvars(trace_id=told.trace_id)
+    named = {"request_id": here.request_id, "trace_id": told.trace_id}
+    structlog.contextvars.bind_contextvars(**{name: id_ for name, id_ in named.items() if id_})
 
 
 def _end(response: Response, metrics: Metrics) -> Response:
-    if "started" not in g:
+    here, request = kept(), served()
+    if "started" not in here:
         return response
     duration = elapsed_s()
-    g.timings["gateway"] = max(0.0, duration - sum(g.timings.values()))
-    response.headers[REQUEST_ID_HEADER] = g.request_id
+    timings = here.timings
+    timings["gateway"] = max(0.0, duration - sum(timings.values()))
+    response.headers[REQUEST_ID_HEADER] = here.request_id
     response.headers["Server-Timing"] = ", ".join(
-        f"{name};dur={seconds * 1000:.1f}" for name, seconds in g.timings.items()
+        [f"{name};dur={seconds * 1000:.1f}" for name, seconds in timings.items()]
     )
     route = request.url_rule.rule if request.url_rule else "none"
     status = response.status_code
     exemplar = current().exemplar
-    metrics.request_served(route, request.method, status, duration, g.timings, exemplar)
-    _log_line(route, status, duration)
-    g.span.end(route, request.method, status)
-    return response
-
-
-def _log_line(route: str, status: int, duration: float) -> None:
+    metrics.request_served(route, request.method, status, duration, timings, exemplar)
     level = logging.DEBUG if request.blueprint in QUIET and status < 500 else logging.INFO
-    timings = {f"{name}_ms": round(seconds * 1000, 1) for name, seconds in g.timings.items()}
     log.log(
         level,
         "request",
@@ -145,9 +142,11 @@ def _log_line(route: str, status: int, duration: float) -> None:
         status=status,
         duration_ms=round(duration * 1000, 1),
         caller=caller_of(request),
-        **timings,
-        **g.get("log_fields", {}),
+        **{f"{name}_ms": round(seconds * 1000, 1) for name, seconds in timings.items()},
+        **here.get("log_fields", {}),
     )
+    here.span.end(route, request.method, status)
+    return response
 
 
 def _json_renderers() -> list[Any]:

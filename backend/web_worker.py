@@ -40,6 +40,12 @@ class _Threads(Crew):
 class WebWorker(ThreadWorker):  # type: ignore[misc]
     """Hands each connection to a thread that has rested; keeps it there while requests come."""
 
+    def init_process(self) -> None:
+        # A setting is looked up by two calls otherwise, twenty times a request.
+        settings = self.cfg.settings.items()
+        self.cfg.__dict__.update({name: setting.get() for name, setting in settings})
+        super().init_process()
+
     def get_thread_pool(self) -> _Threads:
         return _Threads("web", self.cfg.threads)
 

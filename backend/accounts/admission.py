@@ -139,7 +139,8 @@ class Admission:
 
     def _with_checkpoint(self, request: GenerationRequest, key: ApiKey | None) -> GenerationRequest:
         if request.checkpoint is None:
-            return replace(request, checkpoint=self.rules.default_for(key))
+            default = self.rules.default_for(key)
+            return request if default is None else replace(request, checkpoint=default)
         self.rules.require_allowed(key, request.checkpoint)
         return request
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from functools import cache
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +22,7 @@ VALUES: dict[str, type[Any]] = {
 }
 """Values within a request, by the name they are written under as `VALUE`."""
 VALUE = "value"
+_PLAIN = (str, int, float, NoneType)
 
 
 class PictureLost(Exception):
@@ -28,7 +31,7 @@ class PictureLost(Exception):
 
 def written(request: GenerationRequest, picture: Callable[[Picture], object]) -> dict[str, Any]:
     """All of `request` as JSON, each of its pictures as what `picture` makes of it."""
-    return {name: _written(value, picture) for name, value in _members(request)}
+    return _members_written(request, picture)
 
 
 def words_of(request: GenerationRequest) -> dict[str, Any]:
@@ -72,8 +75,17 @@ def outline_from(kind: str, kept: Mapping[str, Any]) -> GenerationRequest:
     return KINDS[kind](**{name: _restored(value, lambda _: b"") for name, value in kept.items()})
 
 
-def _members(value: Any) -> Iterator[tuple[str, Any]]:
-    return ((field.name, getattr(value, field.name)) for field in fields(value))
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _members_written(value: Any, picture: Callable[[Picture], object]) -> dict[str, Any]:
+    members = {name: getattr(value, name) for name in _names(value.__class__)}
+    return {
+        name: member if isinstance(member, _PLAIN) else _written(member, picture)
+        for name, member in members.items()
+    }
 
 
 def _written(value: Any, picture: Callable[[Picture], object]) -> Any:
@@ -82,8 +94,7 @@ def _written(value: Any, picture: Callable[[Picture], object]) -> Any:
     if isinstance(value, tuple):
         return [_written(member, picture) for member in value]
     if is_dataclass(value):
-        members = {name: _written(member, picture) for name, member in _members(value)}
-        return {VALUE: type(value).__name__} | members
+        return {VALUE: type(value).__name__} | _members_written(value, picture)
     return value
 
 

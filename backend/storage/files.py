@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
 from backend.storage.base import StorageError, StorageFull
 
@@ -30,7 +29,7 @@ def write_atomically(path: Path, data: bytes) -> os.stat_result:
     Readable by its owner only; missing folders are made. Not synced to disk. Raises
     StorageFull or StorageError, and leaves nothing behind then.
     """
-    temporary = path.with_name(TEMPORARY_PREFIX + uuid4().hex)
+    temporary = path.with_name(TEMPORARY_PREFIX + os.urandom(16).hex())
     try:
         status = _write_new(temporary, data)
         temporary.replace(path)

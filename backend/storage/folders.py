@@ -52,10 +52,12 @@ class Folders:
     root: Path
 
     def image(self, image_id: UUID) -> Path:
-        return self.root / "images" / image_id.hex[:2] / str(image_id)
+        name = str(image_id)
+        return self.root.joinpath("images", name[:2], name)
 
     def renditions(self, image_id: UUID) -> Path:
-        return self.root / "renditions" / image_id.hex[:2] / str(image_id)
+        name = str(image_id)
+        return self.root.joinpath("renditions", name[:2], name)
 
     def probe(self) -> Path:
         """A file to write in order to see whether files can be written."""

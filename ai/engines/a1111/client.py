@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client
 import ssl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -108,7 +106,7 @@ class WebUIClient:
     def _send(self, method: str, path: str, body: bytes | None, deadline: float) -> Reply:
         timeout_s = max(deadline - time.monotonic(), _MIN_TIMEOUT_S)
         max_bytes = _MAX_LIST_BYTES if method == "GET" else self._max_answer_bytes
-        with self._failures_named():
+        try:
             response = self._session.send(
                 self._prepared(method, path, body),
                 timeout=(min(self._connect_timeout_s, timeout_s), timeout_s),
@@ -118,6 +116,8 @@ class WebUIClient:
             )
             with response:
                 return Reply(response.status_code, self._read(response, max_bytes))
+        except (OSError, HTTPError, http.client.HTTPException) as error:
+            raise self._named(_innermost(error)) from error
 
     def _prepared(self, method: str, path: str, body: bytes | None) -> PlainRequest:
         """Prepared once for each path, for that costs a third of sending; plain headers another."""
@@ -150,15 +150,8 @@ class WebUIClient:
         if size > max_bytes:
             raise WrongResult(self._engine, f"{self._engine} answered with too many bytes")
 
-    @contextmanager
-    def _failures_named(self) -> Iterator[None]:
-        """Failures of the transport as what they mean; HungUpBefore stays itself."""
-        try:
-            yield
-        except (OSError, HTTPError, http.client.HTTPException) as error:
-            raise self._named(_innermost(error)) from error
-
     def _named(self, cause: BaseException) -> Exception:
+        """A failure of the transport as what it means; HungUpBefore stays itself."""
         name = self._engine
         match cause:
             case HungUpBefore():

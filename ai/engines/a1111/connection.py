@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import http.client
 import io
-import math
 import socket
 import ssl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,12 +77,19 @@ class _Connection(HTTPConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self._is_suspect:
             self.close()
-        with self._hang_ups_told():
+        try:
             super().request(*args, **kwargs)
+        except _BROKEN_OFF as error:
+            self._tell_hang_up(error)
+            raise
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        with self._hang_ups_told(within_s=HANG_UP_TELLS_WITHIN_S):
+        sent_at = time.monotonic()
+        try:
             response = super().getresponse()
+        except _BROKEN_OFF as error:
+            self._tell_hang_up(error, sent_at)
+            raise
         self._has_answered(response.status)
         return response
 
@@ -102,28 +107,24 @@ class _Connection(HTTPConnection):
         """
         sock = self.sock
         sock.settimeout(send_s)
-        with self._hang_ups_told(), suppress(BrokenPipeError):  # it may have answered first
-            send_plain(sock, request)
-        sock.settimeout(answer_s)
-        stream = timed_stream(sock)
+        sent_at = None
         try:
-            with self._hang_ups_told(within_s=HANG_UP_TELLS_WITHIN_S):
-                head = plain_head(stream) or _other_head(stream, request)
-        except BaseException:
-            stream.close()
+            with suppress(BrokenPipeError):  # it may have answered first
+                send_plain(sock, request)
+            sent_at = time.monotonic()
+            sock.settimeout(answer_s)
+            stream, head = _head_of_answer(sock, request)
+        except _BROKEN_OFF as error:
+            self._tell_hang_up(error, sent_at)
             raise
         self._has_answered(head.status)
         return stream, head
 
-    @contextmanager
-    def _hang_ups_told(self, within_s: float = math.inf) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        except _BROKEN_OFF as error:
-            if self._answers and time.monotonic() - began < within_s:
-                raise HungUpBefore from error
-            raise
+    def _tell_hang_up(self, error: OSError, sent_at: float | None = None) -> None:
+        """Raises HungUpBefore where `error` must be that."""
+        at_once = sent_at is None or time.monotonic() - sent_at < HANG_UP_TELLS_WITHIN_S
+        if self._answers and at_once:
+            raise HungUpBefore from error
 
     def _has_answered(self, status: int) -> None:
         self._answers += 1
@@ -209,6 +210,17 @@ def _put_back(pool: HTTPConnectionPool, connection: _Connection, *, usable: bool
     if not usable:
         connection.close()
     pool._put_conn(connection)
+
+
+def _head_of_answer(
+    sock: socket.socket, request: PlainRequest
+) -> tuple[io.BufferedReader, PlainHead | http.client.HTTPResponse]:
+    stream = timed_stream(sock)
+    try:
+        return stream, plain_head(stream) or _other_head(stream, request)
+    except BaseException:
+        stream.close()
+        raise
 
 
 def _other_head(

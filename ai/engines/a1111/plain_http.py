@@ -17,7 +17,6 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
-from requests.structures import CaseInsensitiveDict
 
 _HEAD_END = b"\r\n\r\n"
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [\x20-\x7e]*)?")
@@ -190,7 +189,10 @@ class PlainBody:
 
 
 class PlainAnswer(requests.Response):
-    """An answer as requests hands it out, made without what nobody here looks at."""
+    """An answer as requests hands it out, made without what nobody here looks at.
+
+    The names of its headers are in small letters.
+    """
 
     _content = None
     _content_consumed = False
@@ -200,6 +202,6 @@ class PlainAnswer(requests.Response):
     def __init__(self, request: PlainRequest, head: PlainHead, body: PlainBody) -> None:
         self.request, self.url = request, str(request.url)
         self.status_code = head.status
-        self.headers = CaseInsensitiveDict(head.headers)
+        self.headers = head.headers  # type: ignore[assignment]
         self.raw = body
         self.history = []
