@@ -75,6 +75,8 @@ class PlainRequest(requests.PreparedRequest):
         request = cls()
         request.__dict__.update(prepared.__dict__)
         host = urlsplit(str(prepared.url)).netloc.rpartition("@")[2]
+        # requests' own kind of headers tells no case, and takes its time for that.
+        request.headers = dict(prepared.headers)  # type: ignore[assignment]
         request._opening = (
             f"{prepared.method} {prepared.path_url} HTTP/1.1\r\nHost: {host}\r\n".encode()
         )
@@ -88,7 +90,6 @@ class PlainRequest(requests.PreparedRequest):
         if body is not None:
             request.body = body
             all_headers["Content-Length"] = str(len(body))
-        # requests' own kind of headers tells no case, and takes its time for that.
         request.headers = all_headers  # type: ignore[assignment]
         return request
 
