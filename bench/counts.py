@@ -29,7 +29,7 @@ def count() -> dict[str, float]:
         settings = {"SD_WEBUI_URL": source.url, "THREADS": "16", **MMAP_ABOVE}
         with sluice_with_redis(Path(folder) / "sluice", settings) as served:
             found = _counted(served, source, Path(folder))
-        found["threads"] = _threads(source, Path(folder) / "in-process")
+        found |= _inside(source, Path(folder) / "in-process")
     return found
 
 
@@ -63,13 +63,14 @@ def _ask(served: Sluice, times: int) -> None:
         ).raise_for_status()
 
 
-def _threads(source: Upstream, data_dir: Path) -> float:
+def _inside(source: Upstream, data_dir: Path) -> dict[str, float]:
     """In a process of its own: the watch slows it, and would see other threads here."""
-    command = [sys.executable, "-m", "bench.thread_count", source.url, str(data_dir)]
+    command = [sys.executable, "-m", "bench.inside", source.url, str(data_dir)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
     )
-    return float(done.stdout)
+    threads, calls = done.stdout.split()
+    return {"threads": float(threads), "python_calls": float(calls)}
 
 
 def _reads(store: redis.Redis) -> int:

@@ -1,8 +1,9 @@
-"""How many threads have a part in one request, from its arrival to its answer.
+"""How many threads, and calls of Python, have a part in one request from arrival to answer.
 
-    python -m bench.thread_count WEBUI_URL DATA_DIR
+    python -m bench.inside WEBUI_URL DATA_DIR
 
-The application runs in this process, without gunicorn, every call of its own code watched.
+The application runs in this process, without gunicorn, every call watched. Threads count that
+call code of ours; calls count wherever they are, those of the client that asks among them.
 """
 
 from __future__ import annotations
@@ -26,14 +27,21 @@ SIDE = 512
 
 
 class Watch:
-    """The threads that called code of ours since it was last forgotten."""
+    """What was called since it was last forgotten: by which threads, and how often."""
 
     def __init__(self) -> None:
-        self.seen: set[int] = set()
+        self.forget()
+
+    def forget(self) -> None:
+        self.threads: set[int] = set()
+        self.calls = 0
 
     def __call__(self, frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(OURS):
-            self.seen.add(threading.get_ident())
+        if event != "call":
+            return
+        self.calls += 1
+        if frame.f_code.co_filename.startswith(OURS):
+            self.threads.add(threading.get_ident())
 
 
 def main() -> None:
@@ -49,15 +57,16 @@ def main() -> None:
     counts = [_count_one(app, watch) for _ in range(REQUESTS)]
     sys.setprofile(None)
     app.extensions["sluice"].close()
-    # More are seen where one that works off the road comes in between.
-    print(min(counts))
+    # More are seen where a thread that works off the road comes in between.
+    threads, calls = map(min, zip(*counts, strict=True))
+    print(threads, calls)
 
 
-def _count_one(app: Flask, watch: Watch) -> int:
+def _count_one(app: Flask, watch: Watch) -> tuple[int, int]:
     asked = ours(SIDE)
-    watch.seen.clear()
+    watch.forget()
     answer = app.test_client().post(asked.path, data=asked.body, headers=dict(asked.headers))
-    count = len(watch.seen)
+    count = len(watch.threads), watch.calls
     if answer.status_code != 200:
         raise RuntimeError(answer.text)
     return count
