@@ -17,6 +17,7 @@ class RouteRule:
 
 GENERATION = RouteRule(("generation", "global"), "generate")
 OPEN = RouteRule((), None)
+_OTHERS = RouteRule()
 
 RULES: dict[str, RouteRule] = {
     "generation": GENERATION,
@@ -32,7 +33,7 @@ RULES: dict[str, RouteRule] = {
     "sdapi_progress": RouteRule(("jobs",)),
     "openai_generation": GENERATION,
 }
-"""Every other blueprint, and what no route matches, has the rule of `RouteRule()`.
+"""Every other blueprint, and what no route matches, has the rule of `_OTHERS`.
 
 An image's id is as hard to guess as a key, so that whoever was given its URL may fetch it:
 browsers, the receivers of webhooks and OpenAI's clients send no key then. Metrics tell of no
@@ -42,4 +43,4 @@ caller, prompt or key.
 
 def rule_of(blueprint: str | None) -> RouteRule:
     """The rule for the routes of `blueprint`."""
-    return RULES.get(blueprint or "", RouteRule())
+    return RULES.get(blueprint or "", _OTHERS)

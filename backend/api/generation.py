@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import orjson
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Request, Response, g
 
 from ai.generation import GenerationRequest
 from backend.api.bodies import body_limit, read_values
@@ -18,6 +18,7 @@ from backend.api.translate import answer_of, image_path, job_path, job_urls, req
 from backend.bounds import Bounds
 from backend.callers import caller_of, departure
 from backend.errors import ImageGone
+from backend.here import served
 from backend.jobs.idempotency import Earlier, IdempotencyConflict
 from backend.jobs.keeping import IMAGE_LOST, restored
 from backend.jobs.live import GenerationResult, MadeImage
@@ -68,12 +69,13 @@ class _Desk:
         self._models = BodyModels(self._bounds)
 
     def serve(self, kind: type[GenerationBody]) -> Response:
-        body = self._models.validate(kind, self._read(kind))
+        request = served()
+        body = self._models.validate(kind, self._read(request, kind))
         if body.webhook_url is not None:
             self._services.webhooks.check(body.webhook_url)
         services = self._services
         asked = request_of(body, self._bounds, services.pictures)
-        status = 202 if _asynchronous() else 200
+        status = 202 if _asynchronous(request) else 200
         claim = claim_of(request, body, asked, status=status)
         order = _Order(
             asked=asked,
@@ -106,7 +108,7 @@ class _Desk:
             order.asked,
             caller=order.caller,
             terms=order.terms,
-            caller_left=departure(request.environ),
+            caller_left=departure(served().environ),
             url_only=order.url_only,
         )
         note_made(result)
@@ -126,12 +128,12 @@ class _Desk:
         response.headers[REPLAYED] = "true"
         return response
 
-    def _read(self, kind: type[GenerationBody]) -> dict[str, object]:
+    def _read(self, request: Request, kind: type[GenerationBody]) -> dict[str, object]:
         max_bytes = body_limit(kind, self._services.settings.max_image_bytes)
         return read_values(request, kind, max_bytes)
 
 
-def _asynchronous() -> bool:
+def _asynchronous(request: Request) -> bool:
     """Whether the caller would rather have an id at once (Prefer, RFC 7240)."""
     wishes = request.headers.get("Prefer", "").replace(";", ",").lower().split(",")
     return "respond-async" in (wish.strip() for wish in wishes)
@@ -157,7 +159,7 @@ def _answer(result: GenerationResult, order: _Order, processing_s: float) -> Res
 
 def _wants_bytes(media_type: str) -> bool:
     """Whether the caller named the picture's own type in Accept and would rather have that."""
-    return request.accept_mimetypes.best_match([JSON, media_type]) == media_type
+    return served().accept_mimetypes.best_match([JSON, media_type]) == media_type
 
 
 def _picture(made: MadeImage) -> Response:

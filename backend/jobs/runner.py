@@ -310,7 +310,8 @@ class JobRunner:
         if self._kept(lambda: self._ledger.ended(live.job.id, ending)) is False:
             return False
         tell_ending(live.job, ending)
-        self._told_when_ended()
+        if not live.noted:  # a webhook may be due
+            self._told_when_ended()
         if isinstance(end, GenerationResult):
             live.result = end
         else:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from backend.jobs.records import Ending, Job, LedgerUnavailable
+from backend.jobs.records import ENDED, Ending, Job, LedgerUnavailable, Status
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,27 @@ MOST = 10_000
 CLOSE_S = 5.0
 
 
+@dataclass(slots=True)
+class Noted:
+    """A job as it was taken in, and what has changed since, put together when it is written."""
+
+    job: Job
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def status(self) -> Status:
+        status: Status = self.changes.get("status", self.job.status)
+        return status
+
+    @property
+    def is_ripe(self) -> bool:
+        """Whether it will not change here any more, or takes its time."""
+        return self.status in ENDED or datetime.now(UTC) - self.job.created_at >= RIPE
+
+    def as_it_is(self) -> Job:
+        return replace(self.job, **self.changes)
+
+
 class Slate:
     """New jobs that `write` is yet to keep; until then they change here, at no cost.
 
@@ -33,7 +54,7 @@ class Slate:
 
     def __init__(self, write: Callable[[Sequence[Job]], None]) -> None:
         self._write = write
-        self._jobs: dict[UUID, Job] = {}
+        self._jobs: dict[UUID, Noted] = {}
         self._in_flight: frozenset[UUID] = frozenset()
         self._changing = threading.Lock()
         self._writing = threading.Lock()
@@ -60,69 +81,66 @@ class Slate:
         with self._changing:
             if len(self._jobs) >= MOST:
                 raise LedgerUnavailable("The database has been away for too long.")
-            self._jobs[job.id] = job
+            self._jobs[job.id] = Noted(job)
         self._stirred.set()
 
     def started(self, job_id: UUID) -> bool | None:
         """As JobLedger.started; None for a job that is not here."""
-        return self._change(
-            job_id,
-            lambda job: job.status == "queued",
-            lambda job: {
-                "status": "processing",
-                "started_at": datetime.now(UTC),
-                "runs": job.runs + 1,
-            },
-        )
+
+        def change(noted: Noted) -> bool:
+            if noted.status != "queued":
+                return False
+            started = {"status": "processing", "started_at": datetime.now(UTC)}
+            noted.changes |= started | {"runs": noted.job.runs + 1}
+            return True
+
+        return self._change(job_id, change)
 
     def ended(self, job_id: UUID, ending: Ending) -> bool | None:
         """As JobLedger.ended; None for a job that is not here."""
-        return self._change(
-            job_id,
-            lambda job: not job.has_ended,
-            lambda job: {
-                **{name: getattr(ending, name) for name in Ending.__slots__},
-                "ended_at": datetime.now(UTC),
-                "attempts": job.attempts + ending.attempts,
-            },
-        )
+
+        def change(noted: Noted) -> bool:
+            if noted.status in ENDED:
+                return False
+            noted.changes |= {name: getattr(ending, name) for name in Ending.__slots__}
+            noted.changes["ended_at"] = datetime.now(UTC)
+            noted.changes["attempts"] = noted.job.attempts + ending.attempts
+            return True
+
+        return self._change(job_id, change)
 
     def settle(self) -> None:
         """Return once all that was noted before is written. Raises LedgerUnavailable."""
         if self._jobs or self._in_flight:
-            self._write_those(lambda _: True)
+            self._write_those(all_of_them=True)
 
-    def _write_those(self, due: Callable[[Job], bool]) -> None:
+    def _write_those(self, *, all_of_them: bool) -> None:
         with self._writing:
             with self._changing:
-                jobs = [job for job in self._jobs.values() if due(job)]
-                self._in_flight = frozenset(job.id for job in jobs)
-                for job_id in self._in_flight:
+                due = {
+                    job_id: noted
+                    for job_id, noted in self._jobs.items()
+                    if all_of_them or noted.is_ripe
+                }
+                self._in_flight = frozenset(due)
+                for job_id in due:
                     del self._jobs[job_id]
             try:
-                if jobs:
-                    self._write(jobs)
+                if due:
+                    self._write([noted.as_it_is() for noted in due.values()])
             except BaseException:
                 with self._changing:
-                    self._jobs = {job.id: job for job in jobs} | self._jobs
+                    self._jobs = due | self._jobs
                 raise
             finally:
                 self._in_flight = frozenset()
 
-    def _change(
-        self,
-        job_id: UUID,
-        may: Callable[[Job], bool],
-        change: Callable[[Job], dict[str, Any]],
-    ) -> bool | None:
+    def _change(self, job_id: UUID, change: Callable[[Noted], bool]) -> bool | None:
         while True:
             with self._changing:
-                job = self._jobs.get(job_id)
-                if job is not None:
-                    allowed = may(job)
-                    if allowed:
-                        self._jobs[job_id] = replace(job, **change(job))
-                    return allowed
+                noted = self._jobs.get(job_id)
+                if noted is not None:
+                    return change(noted)
                 if job_id not in self._in_flight:
                     return None
             with self._writing:  # it is just being written: there it is, or here again
@@ -135,7 +153,7 @@ class Slate:
             self._stirred.clear()
             pause_s = 0.0
             try:
-                self._write_those(ripe_at(datetime.now(UTC)))
+                self._write_those(all_of_them=False)
             except LedgerUnavailable:
                 pause_s = AGAIN_AFTER_S
             except Exception:
@@ -144,8 +162,3 @@ class Slate:
             self._closing.wait(pause_s)
             if self._jobs:
                 self._stirred.set()
-
-
-def ripe_at(now: datetime) -> Callable[[Job], bool]:
-    """Whether a job is to be written now: it will not change here any more, or takes its time."""
-    return lambda job: job.has_ended or now - job.created_at >= RIPE

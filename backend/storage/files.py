@@ -29,13 +29,14 @@ def write_atomically(path: Path, data: bytes) -> os.stat_result:
     Readable by its owner only; missing folders are made. Not synced to disk. Raises
     StorageFull or StorageError, and leaves nothing behind then.
     """
-    temporary = path.with_name(TEMPORARY_PREFIX + os.urandom(16).hex())
+    target = str(path)
+    temporary = target.removesuffix(path.name) + TEMPORARY_PREFIX + os.urandom(16).hex()
     try:
         status = _write_new(temporary, data)
-        temporary.replace(path)
+        os.replace(temporary, target)  # noqa: PTH105 - a Path takes longer than the call
     except BaseException as error:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise storage_error(error) from error
         raise
@@ -96,7 +97,7 @@ def storage_error(error: OSError) -> StorageError:
     return StorageError(f"The folder that keeps the images cannot be used ({name}).")
 
 
-def _write_new(path: Path, data: bytes) -> os.stat_result:
+def _write_new(path: str, data: bytes) -> os.stat_result:
     descriptor = _create(path)
     try:
         unwritten = memoryview(data)
@@ -107,12 +108,13 @@ def _write_new(path: Path, data: bytes) -> os.stat_result:
         os.close(descriptor)
 
 
-def _create(path: Path) -> int:
+def _create(path: str) -> int:
     for _ in range(_CREATE_TRIES):
-        with suppress(FileNotFoundError):
+        try:
             return os.open(path, _CREATE, 0o600)
-        # Empty folders are swept away, perhaps just now: hence more than one try, and mkdir
-        # may find a folder that is none a moment later.
-        with suppress(FileExistsError, FileNotFoundError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:
+            # Empty folders are swept away, perhaps just now: hence more than one try, and mkdir
+            # may find a folder that is none a moment later.
+            with suppress(FileExistsError, FileNotFoundError):
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, _CREATE, 0o600)

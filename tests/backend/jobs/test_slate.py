@@ -15,7 +15,7 @@ from backend.generate import ImageGenerator
 from backend.jobs import slate as slates
 from backend.jobs.live import GenerationResult
 from backend.jobs.records import Job, LedgerUnavailable, Terms
-from backend.jobs.slate import RIPE, Slate, ripe_at
+from backend.jobs.slate import RIPE, Noted, Slate
 from backend.seats import Seats
 from tests.backend.jobs.house import House, opened
 from tests.backend.jobs.job_support import queued, succeeded
@@ -132,7 +132,7 @@ def test_those_that_ended_or_take_their_time_are_due() -> None:
     now = datetime.now(UTC)
     young, old = queued(created_at=now), queued(created_at=now - RIPE - timedelta(seconds=1))
     ended = replace(young, status="failed")
-    assert [ripe_at(now)(job) for job in (young, old, ended)] == [False, True, True]
+    assert [Noted(job).is_ripe for job in (young, old, ended)] == [False, True, True]
 
 
 def test_its_thread_writes_what_has_ended_and_closing_the_rest(slate: Slate, book: Book) -> None:
