@@ -50,16 +50,18 @@ class Crew:
         return bool(self._resting) or len(self._threads) < self._size
 
     def do(self, call: Call) -> None:
-        """Have `call` done as soon as a thread is free; never after `stop`."""
+        """Have `call` done as soon as a thread is free; never after `stop`.
+
+        Raises RuntimeError where the system grants no thread at all.
+        """
         with self._changing:
             if self._going:
                 return
-            if self._resting:
-                self._resting.pop().give(call)
-            elif len(self._threads) < self._size:
-                self._hire().give(call)
-            else:
+            hand = self._resting.pop() if self._resting else self._hired()
+            if hand is None:
                 self._waiting.append(call)
+            else:
+                hand.give(call)
 
     def stop(self) -> None:
         """Let the threads end once they have done what they were given."""
@@ -73,11 +75,19 @@ class Crew:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _hire(self) -> _Hand:
+    def _hired(self) -> _Hand | None:
+        """One more; None where there are enough, or as many as the system grants."""
+        if len(self._threads) == self._size:
+            return None
         hand = _Hand()
         thread = threading.Thread(target=self._work, args=(hand,), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+            return None
         self._threads.append(thread)
-        thread.start()
         return hand
 
     def _work(self, hand: _Hand) -> None:
@@ -92,7 +102,7 @@ class Crew:
             return False
         try:
             call()
-        except Exception:
+        except BaseException:  # the thread is counted on, whatever was raised
             log.exception("a call failed")
         with self._changing:
             if self._waiting:

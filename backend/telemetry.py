@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -36,6 +37,16 @@ def logs_json(settings: Settings) -> bool:
     )
 
 
+class _Lines(structlog.WriteLogger):
+    """Lines to a file. One that cannot be written is dropped: what it tells of goes on."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warning = error = critical = exception = msg
+
+
 def configure_logging(settings: Settings) -> None:
     """Send every log record of this process to standard error, as JSON lines or readable.
 
@@ -51,7 +62,7 @@ def configure_logging(settings: Settings) -> None:
     rendered = _json_renderers() if logs_json(settings) else [structlog.dev.ConsoleRenderer()]
     structlog.configure(
         processors=[*added, *rendered],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -89,11 +90,35 @@ def test_a_call_that_fails_is_logged_and_harms_no_other(
 ) -> None:
     for _ in range(SIZE + 1):
         crew.do(lambda: 1 / 0)
+    crew.do(sys.exit)
     done = Held()
     crew.do(done)
     assert done.begun.wait(WAIT_S)
     done.let_go()
     assert "a call failed" in caplog.messages
+
+
+def refuse(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_where_the_system_grants_no_more_threads_calls_wait_for_those_there_are(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Held(), Held()
+    crew.do(first)
+    assert first.begun.wait(WAIT_S)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    crew.do(second)
+    first.let_go()
+    assert second.begun.wait(WAIT_S)
+    second.let_go()
+
+
+def test_where_it_grants_none_that_is_said(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="start new thread"):
+        crew.do(Held())
 
 
 def test_what_was_given_before_the_end_is_done_and_nothing_after(crew: Crew) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLERS_SPAN = "00f067aa0ba902b7"
 
 
+def records(sluice: Sluice) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in sluice.log().splitlines() if line.startswith("{")]
+
+
 @dataclass
 class Scene:
     sluice: Sluice
@@ -35,8 +40,7 @@ class Scene:
 
     def lines(self) -> list[dict[str, Any]]:
         """The log, by record."""
-        text = self.sluice.log().splitlines()
-        return [json.loads(line) for line in text if line.startswith("{")]
+        return records(self.sluice)
 
     def line_of(self, request_id: str) -> dict[str, Any]:
         (line,) = (
@@ -53,8 +57,8 @@ class Scene:
             packed = received.headers.get("Content-Encoding") == "gzip"
             body = gzip.decompress(received.body) if packed else received.body
             message = ExportTraceServiceRequest.FromString(body)
-            for resource in message.resource_spans:
-                for scope in resource.scope_spans:
+            for source in message.resource_spans:
+                for scope in source.scope_spans:
                     found |= {s.name: s for s in scope.spans if s.trace_id.hex() == trace}
         return found
 
@@ -238,3 +242,16 @@ def figures(sluice: Sluice, name: str) -> tuple[float, float]:
     """How many were observed, and their sum."""
     shown = dict(line.rsplit(" ", 1) for line in sluice.get("/metrics").text.splitlines())
     return float(shown[f"{name}_count"]), float(shown[f"{name}_sum"])
+
+
+def test_a_log_that_cannot_be_written_costs_no_request(tmp_path: Path) -> None:
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    with running_sluice(tmp_path, {"LOG_LEVEL": "debug"}) as sluice:
+        master = sluice.process.pid
+        (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        resource.prlimit(int(worker), resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        statuses = [sluice.get(path).status_code for path in (f"{API}/health/live", "/nowhere")]
+        resource.prlimit(int(worker), resource.RLIMIT_FSIZE, unlimited)
+        assert statuses == [200, 404]
+        assert sluice.get("/elsewhere").status_code == 404
+    assert [x["status"] for x in records(sluice) if x["event"] == "request"] == [404]
