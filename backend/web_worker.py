@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import socket
-import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,10 +15,6 @@ from ai.crew import Crew
 LINGER_MS = 2
 """A client that asks again within this finds the same thread still there. All others cost an
 idle thread so much; the road over gunicorn's loop is two more threads to be woken."""
-
-TURN_S = 0.05
-"""So long a thread keeps the interpreter that others wait for. A request needs it for a few
-milliseconds: having it taken away after Python's own 5 costs all of them a tenth more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,6 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]
     """Hands each connection to a thread that has rested; keeps it there while requests come."""
 
     def init_process(self) -> None:
-        sys.setswitchinterval(TURN_S)
         # A setting is looked up by two calls otherwise, twenty times a request.
         settings = self.cfg.settings.items()
         self.cfg.__dict__.update({name: setting.get() for name, setting in settings})
