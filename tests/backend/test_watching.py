@@ -253,5 +253,6 @@ def test_a_log_that_cannot_be_written_costs_no_request(tmp_path: Path) -> None:
         statuses = [sluice.get(path).status_code for path in (f"{API}/health/live", "/nowhere")]
         resource.prlimit(int(worker), resource.RLIMIT_FSIZE, unlimited)
         assert statuses == [200, 404]
-        assert sluice.get("/elsewhere").status_code == 404
-    assert [x["status"] for x in records(sluice) if x["event"] == "request"] == [404]
+        after = sluice.get("/elsewhere", headers={"X-Request-ID": "after"})
+    assert after.status_code == 404
+    assert [x["status"] for x in records(sluice) if x.get("request_id") == "after"] == [404]
