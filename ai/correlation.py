@@ -35,11 +35,8 @@ class Correlation:
     @property
     def exemplar(self) -> dict[str, str] | None:
         """What an observation is to be found by; None where there is nothing, or too much."""
-        labels = {}
-        if self.traceparent is not None:
-            labels["trace_id"] = self.traceparent.split("-")[1]
-        if self.request_id is not None:
-            labels["request_id"] = self.request_id
+        told = {"trace_id": self.trace_id, "request_id": self.request_id}
+        labels = {name: value for name, value in told.items() if value is not None}
         size = len("".join((*labels, *labels.values())))
         return labels if 0 < size <= _MAX_EXEMPLAR_CHARS else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,6 +23,7 @@ SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 
 Exemplar = dict[str, str]
+Figure = TypeVar("Figure", Counter, Histogram)
 
 
 class Metrics:
@@ -44,9 +46,6 @@ class Metrics:
         self._durations = self.histogram(
             "sluice_request_seconds", "From a request's arrival to its answer", "route"
         )
-        # Looking one up by its labels takes as long as counting does.
-        self._requests_by = cache(self._requests.labels)
-        self._durations_by = cache(self._durations.labels)
         self._gateway_times = self.histogram(
             "sluice_gateway_seconds",
             "Of the time of a generation's request, what was neither queue nor engine",
@@ -76,13 +75,15 @@ class Metrics:
 
     def counter(self, name: str, documentation: str, *labels: str) -> Counter:
         """A counter by these (bounded) labels, shown with the rest."""
-        return Counter(name, documentation, labels, registry=self._counted)
+        return _quick(Counter(name, documentation, labels, registry=self._counted))
 
     def histogram(
         self, name: str, documentation: str, *labels: str, buckets: Sequence[float] = DURATIONS_S
     ) -> Histogram:
         """A histogram of seconds by these labels, shown with the rest."""
-        return Histogram(name, documentation, labels, registry=self._counted, buckets=buckets)
+        return _quick(
+            Histogram(name, documentation, labels, registry=self._counted, buckets=buckets)
+        )
 
     def add_collector(self, collector: Collector) -> None:
         """Have `collector` asked at each scrape."""
@@ -99,8 +100,8 @@ class Metrics:
     ) -> None:
         """`timings_s` are the request's parts by name: gateway, and queue and engine if any."""
         known = method if method in METHODS else "other"
-        self._requests_by(route, known, status).inc()
-        self._durations_by(route).observe(duration_s, exemplar)
+        self._requests.labels(route, known, str(status)).inc()
+        self._durations.labels(route).observe(duration_s, exemplar)
         if "engine" in timings_s:
             self._gateway_times.observe(timings_s["gateway"], exemplar)
 
@@ -126,6 +127,12 @@ class Metrics:
         """Everything, and its media type: OpenMetrics, with exemplars, if `accept` names that."""
         encode, media_type = choose_encoder(accept)
         return encode(self.registry), media_type
+
+
+def _quick(metric: Figure) -> Figure:
+    """`metric`, what belongs to its labels looked up once: that takes as long as counting does."""
+    metric.labels = cache(metric.labels)  # type: ignore[method-assign]
+    return metric
 
 
 def keep_figures_in_memory() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -43,23 +42,19 @@ class PoolMetrics(Collector):
         self._failures = metrics.counter(
             "sluice_engine_failures", "Requests an engine failed", "engine", "error"
         )
-        generations = metrics.counter(
+        self._generations = metrics.counter(
             "sluice_generations", "Requests the pool is done with: served, or the error", "outcome"
         )
-        images = metrics.counter("sluice_images", "Images made", "kind", "engine")
-        work = metrics.counter(
+        self._images = metrics.counter("sluice_images", "Images made", "kind", "engine")
+        self._work = metrics.counter(
             "sluice_megapixel_steps", "Millions of pixels x steps x images made", "engine"
         )
         self._waits = metrics.histogram(
             "sluice_queue_seconds", "Time a request waited for an engine, one that was given up too"
         )
-        engine_times = metrics.histogram(
+        self._engine_times = metrics.histogram(
             "sluice_engine_seconds", "Time an engine took for a request", "engine"
         )
-        # Looking one up by its labels takes as long as counting does.
-        self._generations_by = cache(generations.labels)
-        self._images_by, self._work_by = cache(images.labels), cache(work.labels)
-        self._engine_times_by = cache(engine_times.labels)
 
     def watch(self, pool: PoolView, *, is_shared: bool) -> None:
         """Report `pool`'s state at each scrape.
@@ -95,9 +90,9 @@ class PoolMetrics(Collector):
         if not isinstance(result, QueueFull):
             self.waited(queue_s, correlation)
         if isinstance(result, GenerationError):
-            self._generations_by(type(result).__name__).inc()
+            self._generations.labels(type(result).__name__).inc()
             return
-        self._generations_by("served").inc()
+        self._generations.labels("served").inc()
         self._served(request, result, correlation)
         self._tracing.served(request, result, correlation)
 
@@ -108,9 +103,9 @@ class PoolMetrics(Collector):
     def _served(self, request: Work, outcome: Outcome, told: Correlation) -> None:
         exemplar = told.exemplar
         images = len(outcome.generation.images)
-        self._images_by(request.kind, outcome.engine).inc(images)
-        self._work_by(outcome.engine).inc(request.megapixel_steps)
-        self._engine_times_by(outcome.engine).observe(outcome.engine_s, exemplar)
+        self._images.labels(request.kind, outcome.engine).inc(images)
+        self._work.labels(outcome.engine).inc(request.megapixel_steps)
+        self._engine_times.labels(outcome.engine).observe(outcome.engine_s, exemplar)
 
     def collect(self) -> Iterable[Metric]:
         if self._pool is None:

@@ -126,7 +126,8 @@ class RateLimits:
     def _those_that_hold(self, _blueprint: str | None, _own: str) -> list[RuntimeLimit]:
         """The limits for a request to that blueprint, with a limit of its key's own or without.
 
-        The shortest first. Asked of flask-limiter once for each: it takes its time.
+        The shortest first. Asked of flask-limiter once for each, since it takes its time; it looks
+        at the request itself, of which these two are all that counts.
         """
         declared = self._limiter.limit_manager.application_limits
         return sorted((x for x in declared if not x.is_exempt), key=lambda x: x.limit)

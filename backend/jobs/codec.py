@@ -29,9 +29,13 @@ class PictureLost(Exception):
     """A picture the request was made with is no longer kept."""
 
 
-def written(request: GenerationRequest, picture: Callable[[Picture], object]) -> dict[str, Any]:
-    """All of `request` as JSON, each of its pictures as what `picture` makes of it."""
-    return _members_written(request, picture)
+def written(value: Any, picture: Callable[[Picture], object]) -> dict[str, Any]:
+    """All of a request, or of a value within one, as JSON, each picture as `picture` makes it."""
+    members = {name: getattr(value, name) for name in _names(value.__class__)}
+    return {
+        name: member if isinstance(member, _PLAIN) else _written(member, picture)
+        for name, member in members.items()
+    }
 
 
 def words_of(request: GenerationRequest) -> dict[str, Any]:
@@ -80,21 +84,13 @@ def _names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
-def _members_written(value: Any, picture: Callable[[Picture], object]) -> dict[str, Any]:
-    members = {name: getattr(value, name) for name in _names(value.__class__)}
-    return {
-        name: member if isinstance(member, _PLAIN) else _written(member, picture)
-        for name, member in members.items()
-    }
-
-
 def _written(value: Any, picture: Callable[[Picture], object]) -> Any:
     if isinstance(value, Picture):
         return picture(value)
     if isinstance(value, tuple):
         return [_written(member, picture) for member in value]
     if is_dataclass(value):
-        return {VALUE: type(value).__name__} | _members_written(value, picture)
+        return {VALUE: type(value).__name__} | written(value, picture)
     return value
 
 

@@ -90,8 +90,11 @@ class Slate:
         def change(noted: Noted) -> bool:
             if noted.status != "queued":
                 return False
-            started = {"status": "processing", "started_at": datetime.now(UTC)}
-            noted.changes |= started | {"runs": noted.job.runs + 1}
+            noted.changes |= {
+                "status": "processing",
+                "started_at": datetime.now(UTC),
+                "runs": noted.job.runs + 1,
+            }
             return True
 
         return self._change(job_id, change)

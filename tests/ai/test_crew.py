@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ai.crew import Crew
+from tests.running import wait_until
 
 WAIT_S = 10.0
 SIZE = 3
@@ -51,10 +52,7 @@ def all_held(crew: Crew) -> list[Held]:
 
 
 def wait_until_rested(crew: Crew, count: int) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while len(crew._resting) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    wait_until(lambda: len(crew._resting) >= count, f"{count} rest")
 
 
 def test_as_many_as_its_size_are_done_at_a_time_and_the_others_after_them(crew: Crew) -> None:
