@@ -6,21 +6,23 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from backend.storage.base import StorageError, StorageFull
 
 TEMPORARY_PREFIX = ".writing-"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-_CREATE_TRIES = 10
+_FOLDER_TRIES = 10
 _LIBC = ctypes.CDLL(None, use_errno=True)
 """For syncfs(2), which Python does not offer."""
+
+Made = TypeVar("Made")
 
 
 def write_atomically(path: Path, data: bytes) -> os.stat_result:
@@ -91,30 +93,46 @@ def sync_file_system(folder: Path) -> None:
 
 def storage_error(error: OSError) -> StorageError:
     """What a caller is told of `error`."""
-    if error.errno in _NO_ROOM:
+    if error.errno in NO_ROOM:
         return StorageFull("The disk that keeps the images is full.")
     name = errno.errorcode.get(error.errno or 0, "unknown")
     return StorageError(f"The folder that keeps the images cannot be used ({name}).")
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write `data`, in more than one piece where the system takes less. Raises OSError."""
+    unwritten = memoryview(data)
+    while unwritten:
+        unwritten = unwritten[os.write(descriptor, unwritten) :]
+
+
+def name_file(descriptor: int, path: Path) -> None:
+    """Let an open file that has no name be `path`, where nothing is; missing folders are made.
+
+    Raises OSError, FileNotFoundError also where there is no /proc.
+    """
+    # Python follows the link that this is only where a folder is given beside it.
+    opened_as = f"/proc/self/fd/{descriptor}"
+    _in_folder(path, lambda: os.link(opened_as, path, src_dir_fd=descriptor))
+
+
 def _write_new(path: str, data: bytes) -> os.stat_result:
-    descriptor = _create(path)
+    descriptor = _in_folder(Path(path), lambda: os.open(path, _CREATE, 0o600))
     try:
-        unwritten = memoryview(data)
-        while unwritten:
-            unwritten = unwritten[os.write(descriptor, unwritten) :]
+        write_all(descriptor, data)
         return os.fstat(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _create(path: str) -> int:
-    for _ in range(_CREATE_TRIES):
+def _in_folder(path: Path, made: Callable[[], Made]) -> Made:
+    """What makes a file `path`, in a folder that may not be there."""
+    for _ in range(_FOLDER_TRIES):
         try:
-            return os.open(path, _CREATE, 0o600)
+            return made()
         except FileNotFoundError:
             # Empty folders are swept away, perhaps just now: hence more than one try, and mkdir
             # may find a folder that is none a moment later.
             with suppress(FileExistsError, FileNotFoundError):
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, _CREATE, 0o600)
+                path.parent.mkdir(parents=True, exist_ok=True)
+    return made()

@@ -4,8 +4,8 @@
     renditions/<first two digits of the id>/<id>/<name>
 
 No name says what kind of picture a file is: its first bytes do. A file was created when it
-was last modified, and last used when it was last accessed, which we note ourselves: most mounts
-do not, or not reliably.
+was last modified, and last used then or when it was last accessed, which we note ourselves: most
+mounts do not, or not reliably.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ class Folders:
 
     root: Path
 
+    @property
+    def images(self) -> Path:
+        """The one folder above all images."""
+        return self.root / "images"
+
     def image(self, image_id: UUID) -> Path:
         name = str(image_id)
         return self.root.joinpath("images", name[:2], name)
@@ -61,11 +66,11 @@ class Folders:
 
     def probe(self) -> Path:
         """A file to write in order to see whether files can be written."""
-        return self.root / "images" / (TEMPORARY_PREFIX + "probe")
+        return self.images / (TEMPORARY_PREFIX + "probe")
 
     def entries(self) -> Iterator[Entry]:
         """Every file of ours there is; files that are not ours are passed over."""
-        for file in _files(self.root / "images", depth=1):
+        for file in _files(self.images, depth=1):
             yield from _entry(file, "image", parse_image_id(file.name))
         for file in _files(self.root / "renditions", depth=2):
             yield from _entry(file, "rendition", parse_image_id(Path(file.path).parent.name))
@@ -94,4 +99,6 @@ def _entry(file: os.DirEntry[str], kind: Kind, image_id: UUID | None) -> Iterato
         status = file.stat(follow_symlinks=False)
     except FileNotFoundError:
         return
-    yield Entry(Path(file.path), kind, image_id, status.st_size, status.st_mtime, status.st_atime)
+    created_at = status.st_mtime
+    used_at = max(created_at, status.st_atime)  # a spare file was made before its image came
+    yield Entry(Path(file.path), kind, image_id, status.st_size, created_at, used_at)

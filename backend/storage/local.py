@@ -17,6 +17,7 @@ from ai.image_files import sniff_whole
 from backend.storage.base import Located, StorageError, StoredImage, Usage
 from backend.storage.files import TEMPORARY_PREFIX, opened, remove, write_atomically
 from backend.storage.folders import Folders
+from backend.storage.spares import Spares
 from backend.storage.sweeper import Sweeper
 from backend.storage.syncer import Syncer
 from backend.storage.tally import Tally
@@ -53,10 +54,12 @@ class LocalImageStore:
         self._folders = Folders(data_dir)
         self._for_group = for_group
         self._tally = Tally()
+        self._spares = Spares(self._folders.images)
         self._syncer = Syncer(self._folders.root)
         self._sweeper = Sweeper(
             self._folders, self._tally, max_bytes=max_bytes, ttl_s=ttl_s, protected=protected
         )
+        self._spares.start()
         self._syncer.start()
         self._sweeper.start()
 
@@ -65,7 +68,9 @@ class LocalImageStore:
         if sniff_whole(data[:_HEAD_BYTES], data[-_TAIL_BYTES:], len(data)) != media_type:
             raise StorageError("The image is not what it is said to be, and was not kept.")
         image_id = uuid4()
-        status = self._keep(self._folders.image(image_id), data, images=1)
+        path = self._folders.image(image_id)
+        status = self._spares.write(path, data) or write_atomically(path, data)
+        self._kept(path, Usage(1, len(data)))
         return _stored(image_id, media_type, status)
 
     def locate(self, image_id: UUID) -> Located | None:
@@ -80,7 +85,9 @@ class LocalImageStore:
 
     def put_rendition(self, image_id: UUID, name: str, data: bytes) -> Located | None:
         """Keep what was made of an image; None when that is gone by now."""
-        self._keep(self._folders.renditions(image_id) / name, data, images=0)
+        path = self._folders.renditions(image_id) / name
+        write_atomically(path, data)
+        self._kept(path, Usage(0, len(data)))
         if self.locate(image_id) is None:
             self._remove_renditions(image_id)
             return None
@@ -115,13 +122,12 @@ class LocalImageStore:
         """Stop the threads."""
         self._sweeper.close()
         self._syncer.close()
+        self._spares.close()
 
-    def _keep(self, path: Path, data: bytes, *, images: int) -> os.stat_result:
-        status = write_atomically(path, data)
-        self._tally.put(path, Usage(images, len(data)))
+    def _kept(self, path: Path, usage: Usage) -> None:
+        self._tally.put(path, usage)
         self._syncer.sync_later()
         self._sweeper.look()
-        return status
 
     def _remove(self, path: Path) -> bool:
         was_there = remove(path)

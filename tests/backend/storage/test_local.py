@@ -305,7 +305,7 @@ def test_closing_stops_the_threads(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     store = LocalImageStore(tmp_path, max_bytes=1_000, ttl_s=60)
     started = set(threading.enumerate()) - before
-    assert len(started) == 2
+    assert len(started) == 3
 
     store.close()
 
