@@ -16,6 +16,7 @@ from PIL import Image, ImageChops
 from ai.errors import ImageTooLarge, InvalidImage
 from ai.generation import Picture
 from ai.image_files import ImageInfo, examine, inspect_image, sniff
+from ai.png_pixels import is_plain_png
 
 __all__ = [
     "ImageInfo",
@@ -154,11 +155,14 @@ def flatten(image: Image.Image, *, background: str = "white") -> Image.Image:
 
 
 def _read(data: bytes, field: str, limits: ImageLimits, *, as_mask: bool) -> Picture:
+    modes = ("L",) if as_mask else ("L", "RGB")
     with _opened(data, field, limits) as (image, is_whole):
+        if is_whole and image.format == "PNG" and image.mode in modes and is_plain_png(data):
+            return Picture(data, "image/png", *image.size)
         if image.format != "JPEG":
             # A PNG may hold its EXIF after its pixels; a JPEG may do with less than all.
             image.load()
-        if is_whole and _is_plain(image, data, as_mask=as_mask):
+        if is_whole and image.mode in modes and _is_plain(image, data, as_mask=as_mask):
             width, height = image.size
             _decode_all(image)
             media_type = "image/png" if image.format == "PNG" else "image/jpeg"
@@ -200,13 +204,7 @@ def _is_plain(image: Image.Image, data: bytes, *, as_mask: bool) -> bool:
         is_plain = data[_PNG_BIT_DEPTH_AT] == 8 and not getattr(image, "is_animated", False)
     else:
         is_plain = image.format == "JPEG" and not as_mask
-    modes = ("L",) if as_mask else ("L", "RGB")
-    return (
-        is_plain
-        and image.mode in modes
-        and not image.has_transparency_data
-        and _orientation(image) not in _UPRIGHT
-    )
+    return is_plain and not image.has_transparency_data and _orientation(image) not in _UPRIGHT
 
 
 def _decode_all(image: Image.Image) -> None:

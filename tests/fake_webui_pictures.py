@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
 from functools import lru_cache
 from io import BytesIO
@@ -10,6 +9,8 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
+
+from tests.pngs import END, chunk, header, png
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -66,13 +67,8 @@ def encode_png(pixels: Pixels, parameters: str | None = None) -> bytes:
     height, width, _ = pixels.shape
     rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)
     rows[:, 1:] = pixels.reshape(height, 3 * width)
-    chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))]
+    chunks = [header(width, height, colour=2)]
     if parameters is not None:
         text = parameters.encode("latin-1", "replace")
-        chunks.append(_chunk(b"tEXt", b"parameters\0" + text))
-    chunks += [_chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)), _chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        chunks.append(chunk(b"tEXt", b"parameters\0" + text))
+    return png(*chunks, chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)), END)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ai.image_files import ImageInfo, examine, inspect_image, sniff, sniff_whole
+from tests.pngs import END, chunk, header, png
 
 WHOLE_KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),
@@ -40,21 +41,7 @@ def sample(kind: str, size: tuple[int, int] = (40, 24)) -> bytes:
 SAMPLES = {kind: sample(kind) for kind in WHOLE_KINDS}
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
-    checksum = zlib.crc32(kind + body)
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
-
-
-def png(*chunks: bytes) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def header(width: int = 1, height: int = 1, depth: int = 8, colour: int = 0) -> bytes:
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-
-
 PIXELS = chunk(b"IDAT", zlib.compress(b"\0\0"))
-END = chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("kind", WHOLE_KINDS)

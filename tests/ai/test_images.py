@@ -26,6 +26,8 @@ from ai.images import (
     read_mask,
     read_picture,
 )
+from tests import pngs
+from tests.pngs import chunk, with_checksums
 
 LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=100_000)
 RED, GREEN = (254, 0, 0), (0, 128, 0)
@@ -69,19 +71,8 @@ def row(read: Picture) -> list[object]:
 
 def png(*, depth: int, colour: int, width: int, line: bytes, extra: bytes = b"") -> bytes:
     """A PNG one pixel high, of kinds that Pillow does not write."""
-    shape = struct.pack(">IIBBBBB", width, 1, depth, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", shape)
-        + extra
-        + chunk(b"IDAT", zlib.compress(b"\0" + line))
-        + chunk(b"IEND", b"")
-    )
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    checksum = zlib.crc32(kind + body)
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + line))
+    return pngs.png(pngs.header(width, 1, depth, colour), extra, pixels, pngs.END)
 
 
 def after_header(data: bytes, *chunks: bytes) -> bytes:
@@ -455,16 +446,6 @@ def test_changed_pictures_only_give_a_picture_or_a_refusal(
         changed[place % len(changed)] ^= flip
 
     only_a_picture_or_a_refusal(with_checksums(changed) if repaired else bytes(changed))
-
-
-def with_checksums(data: bytearray) -> bytes:
-    """A changed PNG with its checksums made right, so that the change gets further in."""
-    offset = 8
-    while data.startswith(b"\x89PNG") and offset + 12 <= len(data):
-        end = offset + 8 + int.from_bytes(data[offset : offset + 4])
-        data[end : end + 4] = zlib.crc32(data[offset + 4 : end]).to_bytes(4)
-        offset = end + 4
-    return bytes(data)
 
 
 @given(st.sampled_from(list(EVERY.values())), st.floats(0, 1))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from tests import pngs
 from tests.backend.api.conftest import stored_files
 from tests.fake_webui import FakeWebUI
 from tests.pictures import b64, data_uri, encoded, mask, png
@@ -19,17 +19,8 @@ PROMPT = {"prompt": "a red circle"}
 
 def _bomb(width: int, height: int) -> bytes:
     """A PNG of a few hundred bytes that announces `width` x `height` pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(b"\0" * 4096)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    )
+    pixels = pngs.chunk(b"IDAT", zlib.compress(b"\0" * 4096))
+    return pngs.png(pngs.header(width, height, colour=2), pixels, pngs.END)
 
 
 PNG = png()
