@@ -13,9 +13,9 @@ from backend.storage.files import NO_ROOM, name_file, write_all
 
 log = logging.getLogger(__name__)
 
-SPARES = 2
-"""Ready at a time. A burst of more is written the ordinary way, several at once."""
-_MOST_BYTES = 8 * 2**20
+SPARES = 8
+"""Ready at most. Made again once half are gone: the thread wants the interpreter each time."""
+_MOST_BYTES = 4 * 2**20
 _PIECE_BYTES = 2**16
 _PIECES_AT_ONCE = 16
 _OPEN = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
@@ -61,8 +61,8 @@ class Spares:
         ordinary way will do, or tell what the matter is.
         """
         self._image_bytes = len(data)
-        if self._can_be_named:
-            self._wanted.set()  # before the write: meanwhile the interpreter is free for it
+        if self._can_be_named and len(self._ready) <= SPARES // 2:
+            self._wanted.set()
         try:
             return self._written(self._ready.popleft(), path, data)
         except (IndexError, OSError):

@@ -30,6 +30,8 @@ from ai.engines.a1111.plain_http import (
     timed_stream,
 )
 
+SEND_S = 60.0
+"""For all of a request: 20 MB of pictures over a line of 3 Mbit/s take that long."""
 HANG_UP_TELLS_WITHIN_S = 0.5
 """A peer that had closed the connection resets it within a round trip of our request; one
 that dies of the request works on it first."""
@@ -55,7 +57,8 @@ class _TimedResponse(http.client.HTTPResponse):
     """An answer whose every byte is to be there within the read timeout, not only the next."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_Opened(timed_stream(sock)), *args, **kwargs)  # type: ignore[arg-type]
+        stream = timed_stream(sock, sock.gettimeout() or 0.0)
+        super().__init__(_Opened(stream), *args, **kwargs)  # type: ignore[arg-type]
 
 
 class _Connection(HTTPConnection):
@@ -73,6 +76,9 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         self._answers, self._is_suspect = 0, False
         super().connect()
+        # Else urllib3 would have a picture sent in the time that is meant for connecting.
+        self.timeout = SEND_S
+        self.sock.settimeout(SEND_S)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self._is_suspect:
@@ -99,21 +105,19 @@ class _Connection(HTTPConnection):
         return self.sock is not None and not self._is_suspect
 
     def exchange(
-        self, request: PlainRequest, send_s: float, answer_s: float
+        self, request: PlainRequest, timeout_s: float
     ) -> tuple[io.BufferedReader, PlainHead | http.client.HTTPResponse]:
         """Send `request` where it `is_ready`; the head of the answer, and what comes after it.
 
         Raises OSError or HTTPException.
         """
         sock = self.sock
-        sock.settimeout(send_s)
         sent_at = None
         try:
             with suppress(BrokenPipeError):  # it may have answered first
-                send_plain(sock, request)
+                send_plain(sock, request, min(SEND_S, timeout_s))
             sent_at = time.monotonic()
-            sock.settimeout(answer_s)
-            stream, head = _head_of_answer(sock, request)
+            stream, head = _head_of_answer(sock, request, timeout_s)
         except _BROKEN_OFF as error:
             self._tell_hang_up(error, sent_at)
             raise
@@ -167,7 +171,8 @@ class KeptConnections(HTTPAdapter):
         if pool is not None and isinstance(request, PlainRequest):
             connection = _ready_one(pool)
             if connection is not None:
-                return self._short_road(pool, connection, request, kwargs["timeout"])
+                _, answer_s = kwargs["timeout"]
+                return self._short_road(pool, connection, request, answer_s)
         return super().send(request, *args, **kwargs)
 
     def close(self) -> None:
@@ -180,10 +185,10 @@ class KeptConnections(HTTPAdapter):
         pool: HTTPConnectionPool,
         connection: _Connection,
         request: PlainRequest,
-        timeouts_s: tuple[float, float],
+        timeout_s: float,
     ) -> requests.Response:
         try:
-            stream, head = connection.exchange(request, *timeouts_s)
+            stream, head = connection.exchange(request, timeout_s)
         except BaseException:
             _put_back(pool, connection, usable=False)
             raise
@@ -213,9 +218,9 @@ def _put_back(pool: HTTPConnectionPool, connection: _Connection, *, usable: bool
 
 
 def _head_of_answer(
-    sock: socket.socket, request: PlainRequest
+    sock: socket.socket, request: PlainRequest, timeout_s: float
 ) -> tuple[io.BufferedReader, PlainHead | http.client.HTTPResponse]:
-    stream = timed_stream(sock)
+    stream = timed_stream(sock, timeout_s)
     try:
         return stream, plain_head(stream) or _other_head(stream, request)
     except BaseException:

@@ -10,6 +10,8 @@ import http.client
 import io
 import re
 import socket
+import ssl
+import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,17 +31,33 @@ _TIMEOUT_SLACK_S = 0.05
 """A socket's timeout is set again once this much less is left: each time costs a system call."""
 
 
+def _bound(sock: socket.socket, option: int, timeout_s: float) -> None:
+    """Have calls of one kind end after that long: SO_SNDTIMEO or SO_RCVTIMEO.
+
+    By the kernel, as if there were nothing to read or no room to send; Python's own timeout polls
+    before each call. TLS needs that: it reads more than once for one read.
+    """
+    if isinstance(sock, ssl.SSLSocket):
+        sock.settimeout(timeout_s)
+        return
+    if sock.gettimeout() is not None:
+        sock.setblocking(True)
+    microseconds = max(1, int(timeout_s * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", *divmod(microseconds, 10**6)))
+
+
 class _TimedReads(io.RawIOBase):
-    """Reads that end when the socket's timeout, as it is now, has passed over all of them.
+    """Reads that end when `timeout_s` has passed over all of them.
 
     What has come is acknowledged at once: a peer whose window is full of a picture would
     otherwise wait 40 ms for the delayed acknowledgement, one time in thirty.
     """
 
-    def __init__(self, sock: socket.socket, reads: io.RawIOBase) -> None:
+    def __init__(self, sock: socket.socket, reads: io.RawIOBase, timeout_s: float) -> None:
         self._sock, self._reads = sock, reads
-        self._set_s = sock.gettimeout() or 0.0
-        self._deadline = time.monotonic() + self._set_s
+        _bound(sock, socket.SO_RCVTIMEO, timeout_s)
+        self._set_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
 
     def readable(self) -> bool:
         return True
@@ -49,19 +67,22 @@ class _TimedReads(io.RawIOBase):
         if left_s <= 0:
             raise TimeoutError("timed out")
         if self._set_s - left_s > _TIMEOUT_SLACK_S:
-            self._sock.settimeout(left_s)
+            _bound(self._sock, socket.SO_RCVTIMEO, left_s)
             self._set_s = left_s
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return self._reads.readinto(buffer)
+        found = self._reads.readinto(buffer)
+        if found is None:
+            raise TimeoutError("timed out")
+        return found
 
     def close(self) -> None:
         self._reads.close()
         super().close()
 
 
-def timed_stream(sock: socket.socket) -> io.BufferedReader:
-    """What comes over `sock`, within its timeout as it is now, all of it."""
-    return io.BufferedReader(_TimedReads(sock, sock.makefile("rb", buffering=0)))
+def timed_stream(sock: socket.socket, timeout_s: float) -> io.BufferedReader:
+    """What comes over `sock`, within `timeout_s`, all of it."""
+    return io.BufferedReader(_TimedReads(sock, sock.makefile("rb", buffering=0), timeout_s))
 
 
 class PlainRequest(requests.PreparedRequest):
@@ -113,15 +134,29 @@ class PlainHead:
     keeps_open: bool
 
 
-def send_plain(sock: socket.socket, request: PlainRequest) -> None:
-    """Raises OSError."""
+def send_plain(sock: socket.socket, request: PlainRequest, timeout_s: float) -> None:
+    """All of it within `timeout_s`. Raises OSError."""
     head, body = request.head(), request.body or b""
     assert isinstance(body, bytes)
+    deadline = time.monotonic() + timeout_s
+    _bound(sock, socket.SO_SNDTIMEO, timeout_s)
     if len(body) <= _ALL_AT_ONCE_BYTES:
-        sock.sendall(head + body)
+        _send_all(sock, head + body, deadline)
     else:
-        sock.sendall(head)
-        sock.sendall(body)
+        _send_all(sock, head, deadline)
+        _send_all(sock, body, deadline)
+
+
+def _send_all(sock: socket.socket, data: bytes, deadline: float) -> None:
+    """Not by sendall, whose time begins anew with each piece that is taken."""
+    unsent = memoryview(data)
+    while unsent:
+        try:
+            unsent = unsent[sock.send(unsent) :]
+        except BlockingIOError as error:
+            raise TimeoutError("timed out") from error
+        if unsent and time.monotonic() > deadline:
+            raise TimeoutError("timed out")
 
 
 def plain_head(stream: io.BufferedReader) -> PlainHead | None:

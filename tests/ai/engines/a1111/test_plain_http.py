@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 import pytest
@@ -19,6 +19,10 @@ BODY = b'{"info": "made"}'
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 FIRST = b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY
 PACKED = gzip.compress(BODY)
+LONG = 16 * 2**20
+"""Bytes of a request that no system takes over at once."""
+LONG_BODY = b'"' + b"a" * LONG + b'"'
+EARLIER = pytest.mark.parametrize("earlier", [0, 1], ids=["first", "on an open connection"])
 
 OTHERS = {
     "plain": FIRST,
@@ -37,19 +41,31 @@ OTHERS = {
 
 
 class Peer:
-    """A server of one connection at a time, saying `answers` in turn whatever it is asked."""
+    """A server of one connection at a time, saying `answers` in turn whatever it is asked.
 
-    def __init__(self, *answers: bytes, hangs_up: bool = False) -> None:
+    Of a long request it reads `piece_bytes` at a time, each after `pause_s`.
+    """
+
+    def __init__(
+        self,
+        *answers: bytes,
+        hangs_up: bool = False,
+        pause_s: float = 0.0,
+        piece_bytes: int = LONG,
+    ) -> None:
         self.heard: list[bytes] = []
         self.connections = 0
         self._answers = list(answers)
         self._hangs_up = hangs_up
+        self._pause_s, self._piece_bytes = pause_s, piece_bytes
+        self._closing = threading.Event()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
     def close(self) -> None:
+        self._closing.set()
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self._thread.join()
@@ -62,24 +78,38 @@ class Peer:
                 return
             self.connections += 1
             with connection, connection.makefile("rb") as stream:
-                while (asked := _request(stream)) and self._answers:
+                while (asked := self._request(stream)) and self._answers:
                     self.heard.append(asked)
                     connection.sendall(self._answers.pop(0))
                     if self._hangs_up and not self._answers:
                         break
 
-
-def _request(stream: IO[bytes]) -> bytes:
-    """One request, whole; empty where there is no more."""
-    head = b"".join(iter(stream.readline, b"\r\n")) if stream.peek(1) else b""  # type: ignore[attr-defined]
-    length = re.search(rb"Content-Length: (\d+)", head)
-    return head + stream.read(int(length[1])) if length else head
+    def _request(self, stream: IO[bytes]) -> bytes:
+        """One request, whole; empty where there is no more."""
+        head = b"".join(iter(stream.readline, b"\r\n")) if stream.peek(1) else b""  # type: ignore[attr-defined]
+        found = re.search(rb"Content-Length: (\d+)", head)
+        left = int(found[1]) if found else 0
+        if left < LONG:
+            return head + stream.read(left)
+        with suppress(ConnectionResetError):
+            while left and not self._closing.wait(self._pause_s):
+                piece = stream.read(min(left, self._piece_bytes))
+                if not piece:
+                    break
+                left -= len(piece)
+        return b"" if left else head
 
 
 @contextmanager
-def asking(peer: Peer, max_bytes: int = 2**20) -> Iterator[WebUIClient]:
+def asking(
+    peer: Peer, max_bytes: int = 2**20, connect_timeout_s: float = 1.0
+) -> Iterator[WebUIClient]:
     client = WebUIClient(
-        "webui", peer.url, concurrency=1, connect_timeout_s=1.0, max_answer_bytes=max_bytes
+        "webui",
+        peer.url,
+        concurrency=1,
+        connect_timeout_s=connect_timeout_s,
+        max_answer_bytes=max_bytes,
     )
     try:
         yield client
@@ -144,3 +174,27 @@ def test_an_answer_that_does_not_go_on_is_a_timeout() -> None:
             client.post("txt2img", b"{}", timeout_s=0.1)
         assert client.post("txt2img", b"{}", timeout_s=5.0).body == BODY
     assert peer.connections == 2
+
+
+@EARLIER
+def test_sending_may_take_longer_than_connecting(earlier: int) -> None:
+    peer = Peer(FIRST, FIRST, pause_s=0.6)
+    with asking(peer, connect_timeout_s=0.2) as client:
+        for _ in range(earlier):
+            client.post("txt2img", b"{}", timeout_s=5.0)
+        assert client.post("img2img", LONG_BODY, timeout_s=30.0).body == BODY
+    assert peer.connections == 1
+
+
+@EARLIER
+@pytest.mark.parametrize("piece_bytes", [LONG, 1_000], ids=["stalls", "trickles"])
+def test_an_upstream_that_does_not_read_on_is_a_timeout(
+    earlier: int, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ai.engines.a1111.connection.SEND_S", 0.3)
+    peer = Peer(FIRST, FIRST, pause_s=0.6 if piece_bytes == LONG else 0.01, piece_bytes=piece_bytes)
+    with asking(peer) as client:
+        for _ in range(earlier):
+            client.post("txt2img", b"{}", timeout_s=5.0)
+        with pytest.raises(EngineTimeout):
+            client.post("img2img", LONG_BODY, timeout_s=30.0)
