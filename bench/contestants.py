@@ -19,6 +19,7 @@ from bench.upstream import Upstream
 from tests.running import ROOT, Sluice, free_port, running_redis, running_sluice
 
 DIRECT, NGINX, LITELLM, PLAIN = "direct", "nginx", "LiteLLM", "plain Flask"
+BARE = "bare Flask"
 SLUICE, SLUICE_SDAPI, SLUICE_OPENAI = "Sluice", "Sluice /sdapi", "Sluice /v1"
 
 MOST_CONNECTIONS = 512
@@ -84,17 +85,16 @@ def nginx_proxy(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
 def plain_flask(
     upstream: Upstream, folder: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[list[Contestant]]:
-    """Under gunicorn with threads, as its documentation has it; `env` beside its own."""
-    port, images = free_port(), folder / "plain-images"
-    images.mkdir()
-    command = [
-        *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"),
-        *("--worker-class", "gthread", "--threads", "8", "--config", "/dev/null"),
-        "bench.rivals.plain_flask:app",
-    ]
-    environ = {"UPSTREAM": upstream.url, "IMAGES": str(images), **(env or {})}
-    with serving(command, port, folder / "plain.log", environ) as pid:
+    """What most people write; `env` beside its own."""
+    with _flask("plain_flask", upstream, folder, env or {}) as (port, pid):
         yield [Contestant(PLAIN, port, pid, dialects.ours, most_connections=64)]
+
+
+@contextmanager
+def bare_flask(upstream: Upstream, folder: Path) -> Iterator[list[Contestant]]:
+    """Nothing but the picture kept; of few at a time, for the disk's sake."""
+    with _flask("bare_flask", upstream, folder, {}) as (port, pid):
+        yield [Contestant(BARE, port, pid, dialects.webui, most_connections=8)]
 
 
 @contextmanager
@@ -157,6 +157,23 @@ def answers(port: int, request: Request) -> bool:
     if answer.status_code not in (200, 404, 405):
         print(f"{request.path} answers {answer.status_code} and is left out: {answer.text[:300]}")
     return answer.status_code == 200
+
+
+@contextmanager
+def _flask(
+    name: str, upstream: Upstream, folder: Path, env: Mapping[str, str]
+) -> Iterator[tuple[int, int]]:
+    """Under gunicorn with threads, as its documentation has it; yields its port and process id."""
+    port, images = free_port(), folder / f"{name}-images"
+    images.mkdir()
+    command = [
+        *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"),
+        *("--worker-class", "gthread", "--threads", "8", "--config", "/dev/null"),
+        f"bench.rivals.{name}:app",
+    ]
+    environ = {"UPSTREAM": upstream.url, "IMAGES": str(images), **env}
+    with serving(command, port, folder / f"{name}.log", environ) as pid:
+        yield port, pid
 
 
 def _asked_of_litellm(side: int) -> Request:

@@ -61,6 +61,7 @@ def _everybody(source: Upstream, plan: Plan) -> Iterator[list[Contestant]]:
             *stack.enter_context(contestants.nginx_proxy(source, folder)),
             *stack.enter_context(contestants.litellm(source, folder)),
             *stack.enter_context(contestants.plain_flask(source, folder)),
+            *stack.enter_context(contestants.bare_flask(source, folder)),
             *stack.enter_context(contestants.sluice(source, folder)),
         ]
 
