@@ -12,8 +12,7 @@ from isal.igzip_lib import IsalError
 _FIRST_CHUNK_AT = 8
 _PLAIN_CHANNELS = {0: 1, 2: 3}
 """Channels by colour type, of those types that are plain: grey and RGB."""
-_HARMLESS = frozenset({b"IHDR", b"IDAT", b"IEND", b"sRGB", b"gAMA", b"cHRM", b"iCCP", b"sBIT"})
-_HARMLESS_TOO = frozenset({b"pHYs", b"bKGD", b"tIME"})
+_HARMLESS = frozenset(b"IHDR IDAT IEND sRGB gAMA cHRM iCCP sBIT pHYs bKGD tIME".split())
 _TEXTS = frozenset({b"tEXt", b"iTXt"})
 _MAY_HOLD_EXIF = (b"Raw profile", b"XML:")
 """Keywords of texts in which some programs say how a picture is to be turned."""
@@ -54,7 +53,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 def _is_harmless(kind: bytes, body: memoryview) -> bool:
     if kind not in _TEXTS:
-        return kind in _HARMLESS or kind in _HARMLESS_TOO
+        return kind in _HARMLESS
     keyword, nul, rest = bytes(body[:_KEYWORD_BYTES]).partition(b"\0")
     is_packed = kind == b"iTXt" and not rest.startswith(b"\0")
     return bool(nul) and not is_packed and not keyword.startswith(_MAY_HOLD_EXIF)

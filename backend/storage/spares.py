@@ -14,7 +14,8 @@ from backend.storage.files import NO_ROOM, name_file, write_all
 log = logging.getLogger(__name__)
 
 SPARES = 8
-"""Ready at most. Made again once half are gone: the thread wants the interpreter each time."""
+"""Ready at most, with 32 MB of memory. Half of them are made at a time: each time the thread
+wants the interpreter from those who answer requests."""
 _MOST_BYTES = 4 * 2**20
 _PIECE_BYTES = 2**16
 _PIECES_AT_ONCE = 16

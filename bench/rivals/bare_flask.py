@@ -38,9 +38,17 @@ def txt2img() -> Response:
 
 
 def _asked(path: str, body: bytes) -> bytes:
-    """Over a connection that this thread keeps."""
-    if not hasattr(_own, "connection"):
-        _own.connection = http.client.HTTPConnection(str(UPSTREAM.hostname), UPSTREAM.port)
-    connection: http.client.HTTPConnection = _own.connection
+    """Over a connection that this thread keeps, or a new one where that was closed."""
+    kept: http.client.HTTPConnection | None = getattr(_own, "connection", None)
+    if kept is not None:
+        try:
+            return _exchanged(kept, path, body)
+        except (http.client.HTTPException, OSError):
+            kept.close()
+    _own.connection = http.client.HTTPConnection(str(UPSTREAM.hostname), UPSTREAM.port)
+    return _exchanged(_own.connection, path, body)
+
+
+def _exchanged(connection: http.client.HTTPConnection, path: str, body: bytes) -> bytes:
     connection.request("POST", path, body, _JSON)
     return connection.getresponse().read()
