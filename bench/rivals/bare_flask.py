@@ -1,7 +1,6 @@
 """The least that Flask under gunicorn can be asked: hand it on, keep the picture, hand it back.
 
-It checks nothing, counts nothing, names nothing and says nothing: what no gateway of this kind
-goes below.
+It checks nothing, counts nothing, names nothing and says nothing: what the stack takes by itself.
 
     UPSTREAM=http://127.0.0.1:7860 IMAGES=images gunicorn --worker-class gthread --threads 8 \
         bench.rivals.bare_flask:app
