@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,20 +128,6 @@ def test_a_folder_swept_away_while_it_is_made_is_made_again(
     write_atomically(tmp_path / "a" / "file", b"content")
 
     assert (tmp_path / "a" / "file").read_bytes() == b"content"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True, capture_output=True)
 
 
 def test_a_disk_that_is_really_full_says_so_and_keeps_what_it_has(small_disk: Path) -> None:

@@ -8,10 +8,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from backend.storage.base import StorageFull
 from backend.storage.folders import Folders
 from backend.storage.local import LocalImageStore
 from backend.storage.spares import SPARES, Spares
@@ -132,6 +133,26 @@ def test_a_disk_that_fails_half_way_leaves_nothing_behind(
     assert tried == [3]
     assert files_below(tmp_path) == [tmp_path / "before"]
     kept(spares, tmp_path / "file", b"content")
+
+
+def test_a_full_disk_is_told_of_and_used_again_once_there_is_room(small_disk: Path) -> None:
+    store = LocalImageStore(small_disk, max_bytes=10_000_000, ttl_s=86_400)
+    kept_ids: list[UUID] = []
+
+    def fill() -> None:
+        for _ in range(100):
+            kept_ids.append(store.put(PNG, "image/png").id)
+
+    try:
+        with pytest.raises(StorageFull):
+            fill()
+        assert all(store.read(kept_id) == PNG for kept_id in kept_ids)
+
+        store.delete(kept_ids.pop())
+        assert store.read(store.put(PNG, "image/png").id) == PNG
+    finally:
+        store.close()
+    assert len(files_below(small_disk)) == len(kept_ids) + 1
 
 
 def test_where_files_cannot_be_named_no_more_are_made(
