@@ -18,6 +18,9 @@ Answer = TypeVar("Answer")
 CONNECT_TIMEOUT_S = 0.04
 ANSWER_TIMEOUT_S = 0.1
 """Together the longest that a stalled Redis may hold up a request."""
+MOST_CONNECTIONS = 2**16
+"""More than there are threads to ask at the same moment. Passing redis-py's own hundred is an
+error like any other, by which Redis would seem to be away."""
 LOOK_AGAIN_S = 1.0
 _KEY = "sluice:watch"
 _WRITE = "return redis.call('SET', KEYS[1], '1', 'PX', 1000)"
@@ -97,6 +100,7 @@ def try_writing(client: Redis) -> None:
 def redis_options() -> dict[str, Any]:
     """What has a Redis client fail at once: short timeouts, nothing tried again unasked."""
     return {
+        "max_connections": MOST_CONNECTIONS,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": ANSWER_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 0),

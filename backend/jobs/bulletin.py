@@ -21,6 +21,7 @@ from redis.client import PubSub
 from redis.retry import Retry
 
 from backend.jobs.records import Snapshot
+from backend.redis_watch import MOST_CONNECTIONS
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Bulletin:
     def __init__(self, redis_url: str) -> None:
         self._redis = Redis.from_url(
             redis_url,
+            max_connections=MOST_CONNECTIONS,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),

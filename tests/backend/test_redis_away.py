@@ -95,6 +95,22 @@ def test_only_those_under_way_wait_for_a_stalled_redis(tmp_path: Path) -> None:
         watch.close()
 
 
+def test_many_callers_at_the_same_moment_are_no_failure_of_redis(tmp_path: Path) -> None:
+    news = News()
+    with running_redis(tmp_path) as (url, _):
+        watch = RedisWatch(Redis.from_url(url, **redis_options()), news)
+        connections = watch.client.connection_pool
+        asking = [connections.get_connection() for _ in range(300)]
+        shared = Counting(watch.client)
+        windows = GuardedWindows(shared, MemoryWindows(), watch)
+        assert windows.admit([Window("a", 1000, 60)]).standings[0].used == 1
+        assert shared.asked == 1
+        assert (news.failures, news.told) == (0, [])
+        for connection in asking:
+            connections.release(connection)
+        watch.close()
+
+
 def test_a_redis_that_answers_but_writes_nothing_is_away_until_it_writes(tmp_path: Path) -> None:
     news = News()
     with running_redis(tmp_path) as (url, _):
