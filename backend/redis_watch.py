@@ -97,11 +97,13 @@ def try_writing(client: Redis) -> None:
     client.eval(_WRITE, 1, _KEY)
 
 
-def redis_options() -> dict[str, Any]:
+def redis_options(
+    connect_timeout_s: float = CONNECT_TIMEOUT_S, answer_timeout_s: float = ANSWER_TIMEOUT_S
+) -> dict[str, Any]:
     """What has a Redis client fail at once: short timeouts, nothing tried again unasked."""
     return {
         "max_connections": MOST_CONNECTIONS,
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": ANSWER_TIMEOUT_S,
+        "socket_connect_timeout": connect_timeout_s,
+        "socket_timeout": answer_timeout_s,
         "retry": Retry(NoBackoff(), 0),
     }

@@ -16,12 +16,10 @@ from uuid import UUID
 import orjson
 import pybase64
 from redis import Redis, RedisError
-from redis.backoff import NoBackoff
 from redis.client import PubSub
-from redis.retry import Retry
 
 from backend.jobs.records import Snapshot
-from backend.redis_watch import MOST_CONNECTIONS
+from backend.redis_watch import redis_options
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +40,7 @@ class Bulletin:
     """No method raises when Redis fails: nothing is told then, and nothing heard."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = Redis.from_url(
-            redis_url,
-            max_connections=MOST_CONNECTIONS,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = Redis.from_url(redis_url, **redis_options(TIMEOUT_S, TIMEOUT_S))
         self._closing = threading.Event()
         self._listener: threading.Thread | None = None
 

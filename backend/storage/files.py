@@ -34,7 +34,7 @@ def write_atomically(path: Path, data: bytes) -> os.stat_result:
     target = str(path)
     temporary = target.removesuffix(path.name) + TEMPORARY_PREFIX + os.urandom(16).hex()
     try:
-        status = _write_new(temporary, data)
+        status = _write_beside(path, temporary, data)
         os.replace(temporary, target)  # noqa: PTH105 - a Path takes longer than the call
     except BaseException as error:
         with suppress(OSError):
@@ -116,8 +116,8 @@ def name_file(descriptor: int, path: Path) -> None:
     _in_folder(path, lambda: os.link(opened_as, path, src_dir_fd=descriptor))
 
 
-def _write_new(path: str, data: bytes) -> os.stat_result:
-    descriptor = _in_folder(Path(path), lambda: os.open(path, _CREATE, 0o600))
+def _write_beside(path: Path, temporary: str, data: bytes) -> os.stat_result:
+    descriptor = _in_folder(path, lambda: os.open(temporary, _CREATE, 0o600))
     try:
         write_all(descriptor, data)
         return os.fstat(descriptor)
@@ -126,7 +126,7 @@ def _write_new(path: str, data: bytes) -> os.stat_result:
 
 
 def _in_folder(path: Path, made: Callable[[], Made]) -> Made:
-    """What makes a file `path`, in a folder that may not be there."""
+    """What makes a file in the folder of `path`, which may not be there."""
     for _ in range(_FOLDER_TRIES):
         try:
             return made()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 DEADLINE_S = 20.0
@@ -48,3 +49,16 @@ def eventually(holds: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def written_a_little_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """From now on three bytes at most go to disk at once; before each, whether `path` is there."""
+    seen = []
+    really_write = os.write
+
+    def write_a_little(descriptor: int, data: memoryview) -> int:
+        seen.append(path.exists())
+        return really_write(descriptor, data[:3])
+
+    monkeypatch.setattr("backend.storage.files.os.write", write_a_little)
+    return seen

@@ -11,7 +11,7 @@ import pytest
 
 from backend.storage.base import StorageError, StorageFull
 from backend.storage.files import opened, remove, write_atomically
-from tests.backend.storage.samples import files_below
+from tests.backend.storage.samples import files_below, written_a_little_at_a_time
 
 
 def content(path: Path) -> bytes | None:
@@ -43,14 +43,7 @@ def test_a_file_is_not_there_before_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
-    seen = []
-    really_write = os.write
-
-    def write_a_little(descriptor: int, data: memoryview) -> int:
-        seen.append(path.exists())
-        return really_write(descriptor, data[:3])
-
-    monkeypatch.setattr("backend.storage.files.os.write", write_a_little)
+    seen = written_a_little_at_a_time(path, monkeypatch)
     write_atomically(path, b"eight by")
 
     assert path.read_bytes() == b"eight by"

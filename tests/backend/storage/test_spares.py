@@ -16,7 +16,13 @@ from backend.storage.base import StorageFull
 from backend.storage.folders import Folders
 from backend.storage.local import LocalImageStore
 from backend.storage.spares import SPARES, Spares
-from tests.backend.storage.samples import PNG, age, eventually, files_below
+from tests.backend.storage.samples import (
+    PNG,
+    age,
+    eventually,
+    files_below,
+    written_a_little_at_a_time,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -93,14 +99,7 @@ def test_a_file_is_not_there_before_it_is_whole(
     spares: Spares, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
-    seen = []
-    really_write = os.write
-
-    def write_a_little(descriptor: int, data: memoryview) -> int:
-        seen.append(path.exists())
-        return really_write(descriptor, data[:3])
-
-    monkeypatch.setattr("backend.storage.files.os.write", write_a_little)
+    seen = written_a_little_at_a_time(path, monkeypatch)
     kept(spares, path, b"eight by")
 
     assert path.read_bytes() == b"eight by"
